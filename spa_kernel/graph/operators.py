@@ -1,0 +1,118 @@
+"""What an operator says about the axes it touches, and the registry of operators.
+
+A prune decides, for each index of each axis of each tensor, "stays" or "goes". An operator
+states how the decisions on its operands' axes relate, with the five statements below and
+nothing else. It states this once, here, for every front end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from spa_kernel.graph.ir import Axis, Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Same:
+    """Index i of ``a`` goes exactly when index i of ``b`` goes."""
+
+    a: Axis
+    b: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contract:
+    """As `Same`, for an axis that is summed over.
+
+    Exact only where the removed entries of at least one side are zero; the solver freezes
+    the axis otherwise.
+    """
+
+    a: Axis
+    b: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """Index i of each part is index ``index[i]`` of the whole (index map, int64)."""
+
+    whole: Axis
+    parts: tuple[tuple[Axis, np.ndarray], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Product:
+    """The whole is the row-major product of the factors.
+
+    An index of the whole goes if its index in any of the factors goes.
+    """
+
+    whole: Axis
+    factors: tuple[Axis, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fixed:
+    """No index of the axis can go, for a reason that is shown to the person."""
+
+    axis: Axis
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summed:
+    """The axis is reduced by a sum: exact only where its removed entries are zero."""
+
+    axis: Axis
+
+
+Statement = Same | Contract | Segment | Product | Fixed | Summed
+Relation = Callable[[Node], Iterable[Statement]]
+Flops = Callable[[Node], tuple[int, list[Axis]]]
+"""Constant and axes whose product is the FLOPs (a multiply-add counts as two)."""
+Zero = Literal["all", "any", "never"]
+"""When a removed entry of the output is zero, given that parameters are masked to zero:
+if all operands that carry the axis are zero there, if any is, or never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    relation: Relation
+    zero: Zero | Callable[[Node], Zero] = "all"
+    flops: Flops | None = None
+
+
+OPERATORS: dict[str, Operator] = {}
+
+
+def operator(
+    *names: str, zero: Zero | Callable[[Node], Zero] = "all", flops: Flops | None = None
+) -> Callable[[Relation], Relation]:
+    """Register a relation for one or more ONNX operator names."""
+
+    def register(relation: Relation) -> Relation:
+        for name in names:
+            OPERATORS[name] = Operator(relation, zero, flops)
+        return relation
+
+    return register
+
+
+def freeze_all(node: Node, reason: str) -> Iterator[Statement]:
+    """Every axis that the node touches is fixed."""
+    for value in (*node.inputs, *node.outputs):
+        if value is not None:
+            for axis in range(value.ndim):
+                yield Fixed((value, axis), reason)
+
+
+def statements(node: Node) -> Iterable[Statement]:
+    """The node's statements; an operator that nobody described freezes what it touches."""
+    known = OPERATORS.get(node.op)
+    if known is None:
+        return freeze_all(node, f"nobody has described what {node.where} does to channels")
+    return known.relation(node)
