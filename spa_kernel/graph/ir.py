@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from spa_kernel.graph.sizes import SizeUse
 
 Kind = Literal["input", "parameter", "buffer", "constant", "activation", "virtual"]
 
@@ -90,6 +93,8 @@ class Graph:
     outputs: list[Value] = field(default_factory=list)
     stored: dict[str, Value] = field(default_factory=dict)
     """Parameters and buffers by name, in the model's order."""
+    sizes: list[SizeUse] = field(default_factory=list)
+    """Sizes that the program works out itself; empty where every size can be rewritten (ONNX)."""
 
     @property
     def parameters(self) -> list[Value]:

@@ -1,0 +1,84 @@
+"""What a framework must offer so that a session can work on its models."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spa_kernel.coupling.result import Coupling
+from spa_kernel.graph.ir import Graph
+
+
+class Change(ABC):
+    """One prune that was carried out: can be taken back and done again, bit for bit."""
+
+    @abstractmethod
+    def undo(self) -> None:
+        """Put back the state from before the prune, weights included."""
+
+    @abstractmethod
+    def redo(self) -> None:
+        """Put back the state that `undo` left."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Memory that the change holds on to, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How a prune was checked.
+
+    ``error`` is the largest difference between the pruned model and the masked original,
+    relative to the original output's standard deviation; ``None`` where only the structure
+    (operators, shapes, scalars) was compared.
+    """
+
+    ok: bool
+    error: float | None
+    how: str
+
+
+class Backend(ABC):
+    """A model of one framework."""
+
+    framework: str
+    model: Any
+
+    @abstractmethod
+    def capture(self) -> Graph:
+        """Read the current model into a standard graph; the model is left as it was.
+
+        Raises
+        ------
+        CaptureError
+        """
+
+    @abstractmethod
+    def array(self, name: str) -> np.ndarray:
+        """The content of a parameter or buffer, in float32 or float64."""
+
+    @abstractmethod
+    def apply(
+        self, coupling: Coupling, removed: np.ndarray, *, verify: bool = True, optimizer: Any = None
+    ) -> tuple[Change, Verification]:
+        """Remove labels (bool mask over ``coupling.count``) from the model, all or nothing.
+
+        Raises
+        ------
+        VerificationFailed
+            The model is as it was before.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `StaleSession` if the model's structure was changed from outside."""
+
+    @abstractmethod
+    def export(self, path: Path) -> None:
+        """Write the current model as an ONNX file."""
