@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from spa_kernel.coupling.counts import Repairs
 
 from spa_kernel.graph.ir import Axis, Graph, Value
 
@@ -42,7 +46,9 @@ class Group:
 
     def __repr__(self) -> str:
         state = "" if self.prunable else f", frozen: {self.reason}"
-        return f"Group({self.id} {self.name!r}, {self.size} channels, {len(self.members)} axes{state})"
+        return (
+            f"Group({self.id} {self.name!r}, {self.size} channels, {len(self.members)} axes{state})"
+        )
 
 
 @dataclass(eq=False, slots=True)
@@ -75,6 +81,8 @@ class Coupling:
     """Why, for each frozen label."""
     groups: list[Group] = field(default_factory=list)
     constraints: list[Constraint] = field(default_factory=list)
+    repairs: Repairs | None = None
+    """New values of the program's attributes, where its code computes sizes from them."""
 
     def kept(self, axis: Axis, removed: np.ndarray) -> np.ndarray:
         """Mask of the indices of an axis that stay.

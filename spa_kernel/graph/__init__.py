@@ -1,0 +1,19 @@
+"""The standard graph, and per operator family the relations between axes."""
+
+from spa_kernel.graph import ops_elementwise, ops_linear, ops_norm, ops_shape
+from spa_kernel.graph.ir import Axis, Graph, Node, Value
+from spa_kernel.graph.operators import OPERATORS, operator, statements
+
+__all__ = [
+    "OPERATORS",
+    "Axis",
+    "Graph",
+    "Node",
+    "Value",
+    "operator",
+    "ops_elementwise",
+    "ops_linear",
+    "ops_norm",
+    "ops_shape",
+    "statements",
+]

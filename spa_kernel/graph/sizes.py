@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,11 +67,3 @@ class SizeUse:
     expr: Expr
     where: str
 
-
-def leaves(expr: Expr) -> Iterator[Const | Attr | Dim]:
-    """The constants, attributes and sizes that an expression is made of."""
-    if isinstance(expr, Op):
-        yield from leaves(expr.left)
-        yield from leaves(expr.right)
-    else:
-        yield expr

@@ -1,0 +1,31 @@
+"""Run a notebook without a browser and print what its cells print.
+
+Usage: python scripts/run_notebook.py notebooks/quickstart.ipynb
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+
+def main() -> int:
+    path = Path(sys.argv[1])
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": path.parent}})
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and output.name == "stdout":
+                print(output.text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

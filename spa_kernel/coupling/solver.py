@@ -1,0 +1,268 @@
+"""From the operators' statements to labels on every axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spa_kernel.coupling.equations import constrain
+from spa_kernel.coupling.groups import group
+from spa_kernel.coupling.labels import FREE, Labels
+from spa_kernel.coupling.result import Coupling
+from spa_kernel.graph.ir import Axis, Graph, Node, Value
+from spa_kernel.graph.operators import (
+    OPERATORS,
+    Contract,
+    Fixed,
+    Product,
+    Same,
+    Segment,
+    Statement,
+    Summed,
+    statements,
+)
+
+State = np.ndarray | int
+"""Labels (n, k) of an axis, or the number of the reason why all of it is fixed."""
+
+
+class Solver:
+    """Walks the graph once, in order of execution, and lets every statement act on the labels."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.labels = Labels()
+        self.axes: dict[Axis, State] = {}
+        self.reasons: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._stuck: dict[int, np.ndarray] = {}
+        self._zero: dict[Axis, bool] = {}
+        self._links: dict[Axis, list[Axis]] = {}
+        self._node: Node | None = None
+
+    def run(self) -> None:
+        """Work through all nodes, then fix the network's outputs."""
+        for node in self.graph.nodes:
+            self._node, self._links = node, {}
+            for value in node.outputs:
+                for axis in range(value.ndim):
+                    self._links[value, axis] = []
+            for statement in statements(node):
+                self._take(statement)
+            self._finish(node)
+        for value in self.graph.outputs:
+            for axis in range(value.ndim):
+                self._fix((value, axis), self.number("it is an output of the network"))
+
+    def number(self, reason: str) -> int:
+        """The number of a reason; earlier reasons have smaller numbers."""
+        if reason not in self._numbers:
+            self._numbers[reason] = len(self.reasons)
+            self.reasons.append(reason)
+        return self._numbers[reason]
+
+    def state(self, axis: Axis) -> State | None:
+        """What is known of an axis; ``None`` for one that no statement has reached yet."""
+        known = self.axes.get(axis)
+        if known is None:
+            value, i = axis
+            if value.shape[i] == 1:
+                known = self.number("there is only one index")
+            elif value.stored or value.kind == "virtual":
+                known = self.labels.fresh(value.shape[i])
+            elif value.kind == "input":
+                known = self.number(f"it is an axis of the network's input {value.name!r}")
+            elif value.kind == "constant":
+                known = self.number("the forward makes a constant of this size")
+            else:
+                return None
+            self.axes[axis] = known
+        return known
+
+    def _take(self, statement: Statement) -> None:
+        match statement:
+            case Same(a, b):
+                self._link(a, b)
+                self._equal_axes(a, b)
+            case Contract(a, b):
+                self._equal_axes(a, b)
+                if not (self._is_zero(a) or self._is_zero(b)):
+                    self._fix(a, self.number(self._nonzero()))
+            case Summed(axis):
+                if not self._is_zero(axis):
+                    self._fix(axis, self.number(self._nonzero()))
+            case Fixed(axis, reason):
+                self._fix(axis, self.number(reason))
+            case Segment(whole, parts):
+                self._segment(whole, parts)
+            case Product(whole, factors):
+                self._product(whole, factors)
+
+    def _nonzero(self) -> str:
+        assert self._node is not None
+        return f"{self._node.where} sums over it, and removed entries would not be zero there"
+
+    def _finish(self, node: Node) -> None:
+        """Fix output axes that no statement reached; note where removed entries are zero."""
+        known = OPERATORS.get(node.op)
+        rule = known.zero if known else "never"
+        if callable(rule):
+            rule = rule(node)
+        for axis, operands in self._links.items():
+            if axis not in self.axes:
+                self.axes[axis] = self.number(f"{node.where} makes an axis of its own")
+            elif not isinstance(self.axes[axis], int):
+                zeros = [self._is_zero(o) for o in operands]
+                self._zero[axis] = bool(zeros) and (
+                    rule == "all" and all(zeros) or rule == "any" and any(zeros)
+                )
+
+    def _is_zero(self, axis: Axis) -> bool:
+        """Whether entries at removed indices are zero in the masked network."""
+        value = axis[0]
+        if value.stored or value.kind == "virtual" or isinstance(self.axes.get(axis), int):
+            return True
+        return self._zero.get(axis, False)
+
+    def _link(self, *axes: Axis) -> None:
+        """Note which operand axes an output axis comes from."""
+        for out in axes:
+            if out in self._links:
+                self._links[out].extend(a for a in axes if a not in self._links)
+
+    def _equal_axes(self, a: Axis, b: Axis) -> None:
+        left, right = self.state(a), self.state(b)
+        if left is None and right is not None:
+            self.axes[a] = right
+        elif right is None and left is not None:
+            self.axes[b] = left
+        elif left is not None and right is not None:
+            self._equal(left, right)
+
+    def _equal(self, a: State, b: State) -> None:
+        if isinstance(a, int):
+            if not isinstance(b, int):
+                self.labels.freeze(b, a)
+        elif isinstance(b, int):
+            self.labels.freeze(a, b)
+        elif a is not b:
+            assert self._node is not None
+            reason = f"{self._node.where} ties indices that cannot be matched one to one"
+            self.labels.require_equal(a, b, self.number(reason))
+
+    def _fix(self, axis: Axis, reason: int) -> None:
+        state = self.state(axis)
+        if state is None:
+            self.axes[axis] = reason
+        elif not isinstance(state, int):
+            self.labels.freeze(state, reason)
+
+    def _frozen(self, n: int, reason: int) -> np.ndarray:
+        """n times the one label that is frozen for this reason."""
+        if reason not in self._stuck:
+            self._stuck[reason] = self.labels.fresh(1)
+            self.labels.freeze(self._stuck[reason], reason)
+        return np.repeat(self._stuck[reason], n, axis=0)
+
+    def _segment(self, whole: Axis, parts: Sequence[tuple[Axis, np.ndarray]]) -> None:
+        for part, _ in parts:
+            self._link(whole, part)
+        state = self.state(whole)
+        if state is None:
+            states = [self.state(part) for part, _ in parts]
+            if all(isinstance(s, int) for s in states):
+                self.axes[whole] = next(s for s in states if s is not None)
+                return
+            state = self.labels.fresh(whole[0].shape[whole[1]])
+            arrays = [
+                self._frozen(len(index), s) if isinstance(s, int) else s
+                for s, (_, index) in zip(states, parts, strict=True)
+            ]
+            width = max(a.shape[1] for a in arrays if a is not None)
+            state = np.repeat(state, width, axis=1)
+            for array, (_, index) in zip(arrays, parts, strict=True):
+                if array is not None:
+                    state[index] = widen(array, width)
+            self.axes[whole] = state
+        for part, index in parts:
+            mine = self.state(part)
+            theirs = state if isinstance(state, int) else state[index]
+            if mine is None:
+                self.axes[part] = theirs
+            else:
+                self._equal(mine, theirs)
+
+    def _product(self, whole: Axis, factors: Sequence[Axis]) -> None:
+        self._link(whole, *factors)
+        sizes = [v.shape[i] for v, i in factors]
+        state = self.state(whole)
+        if isinstance(state, int):
+            for factor in factors:
+                self._fix(factor, state)
+            return
+        columns, inner, fixed = [], 1, None
+        for factor, size in zip(reversed(factors), reversed(sizes), strict=True):
+            mine = self.state(factor)
+            if mine is None:
+                mine = self.axes[factor] = self.labels.fresh(size)
+            if isinstance(mine, int):
+                fixed = mine if fixed is None or size > 1 else fixed
+            else:
+                outer = int(np.prod(sizes)) // (inner * size)
+                columns.append(np.tile(np.repeat(mine, inner, axis=0), (outer, 1)))
+            inner *= size
+        if not columns:
+            assert fixed is not None
+            self._fix(whole, fixed)
+            return
+        product = columns[0] if len(columns) == 1 else np.concatenate(columns[::-1], axis=1)
+        if state is None:
+            self.axes[whole] = product
+        else:
+            self._equal(state, product)
+
+
+def widen(labels: np.ndarray, width: int) -> np.ndarray:
+    """Repeat the last column until there are ``width`` of them."""
+    extra = width - labels.shape[1]
+    return np.concatenate([labels] + [labels[:, -1:]] * extra, axis=1) if extra else labels
+
+
+def finish(solver: Solver) -> Coupling:
+    """Number the label classes that are left, and collect reasons."""
+    done: dict[int, np.ndarray] = {}
+    kept: dict[Axis, np.ndarray] = {}
+    for axis, state in solver.axes.items():
+        if not isinstance(state, int):
+            if id(state) not in done:
+                done[id(state)] = solver.labels.resolve(state)
+            kept[axis] = done[id(state)]
+    names, code = np.unique(
+        np.concatenate([a.ravel() for a in done.values()]) if done else np.empty(0, np.int64),
+        return_inverse=True,
+    )
+    start = 0
+    compact: dict[int, np.ndarray] = {}
+    for array in done.values():
+        compact[id(array)] = code[start : start + array.size].reshape(array.shape)
+        start += array.size
+    numbers = solver.labels.reason(names)
+    frozen = numbers != FREE
+    return Coupling(
+        graph=solver.graph,
+        axes={axis: compact[id(array)] for axis, array in kept.items()},
+        count=len(names),
+        frozen=frozen,
+        reasons={int(i): solver.reasons[numbers[i]] for i in np.flatnonzero(frozen)},
+    )
+
+
+def couple(graph: Graph) -> Coupling:
+    """Find the coupled channels of a graph, their groups and the constraints on their counts."""
+    solver = Solver(graph)
+    solver.run()
+    coupling = finish(solver)
+    coupling.repairs = constrain(coupling)
+    coupling.groups = group(coupling)
+    return coupling

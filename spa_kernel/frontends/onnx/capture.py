@@ -1,0 +1,257 @@
+"""From an ONNX model to the standard graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import TypeProto, inliner
+
+from spa_kernel.errors import CaptureError
+from spa_kernel.frontends.onnx import infer
+from spa_kernel.frontends.onnx.inputs import Given, input_infos, input_shapes
+from spa_kernel.frontends.onnx.places import place
+from spa_kernel.frontends.onnx.rewrites import After, Rewrite
+from spa_kernel.frontends.onnx.run import random_inputs, shapes_by_running
+from spa_kernel.frontends.onnx.tensors import Tensors
+from spa_kernel.graph.ir import Graph, Node, Value
+
+SMALL = 1024
+"""Floating-point tensors of up to this many entries are looked into (scales, bounds)."""
+
+
+class Captured:
+    """A model's graph, and how it hangs together with the nodes of the model.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    given : dict
+        Arrays or shapes of inputs, by name.
+
+    Attributes
+    ----------
+    model : onnx.ModelProto
+        The very model, or a copy with its functions written out if it has any.
+    graph : Graph
+    values : dict
+        Value by ONNX name. Several names may mean one value.
+    known : dict
+        Content of what can be worked out without running the network.
+    steps : dict
+        Name of a known value that nodes compute -> position of the node.
+    rewrites : list of Rewrite
+        All operands and attributes that fix a size.
+    origin : dict
+        Node of the standard graph -> position of the ONNX node.
+    """
+
+    def __init__(self, model: onnx.ModelProto, given: Given | None = None) -> None:
+        self.model = inline(model)
+        self.given = given or {}
+        self.tensors = Tensors(self.model)
+        self.graph = Graph()
+        self.values: dict[str, Value] = {}
+        self.known: dict[str, np.ndarray] = {}
+        self.steps: dict[str, int] = {}
+        self.rewrites: list[Rewrite] = []
+        self.origin: dict[Node, int] = {}
+        self.sequences: dict[str, list[Value]] = {}
+        self.opsets = {
+            "" if o.domain == "ai.onnx" else o.domain: o.version for o in self.model.opset_import
+        }
+        self.shapes = input_shapes(self.model, self.given)
+        self._literal: set[str] = set()
+        self._elem: dict[str, int] = {}
+        self._run: dict[str, tuple[int, tuple[int, ...]]] | None = None
+        self._read()
+
+    def _read(self) -> None:
+        for info in input_infos(self.model):
+            elem, shape = info.type.tensor_type.elem_type, self.shapes[info.name]
+            value = Value(info.name, shape, "input", infer.dtype_name(elem))
+            self.values[info.name], self._elem[info.name] = value, elem
+            self.graph.inputs.append(value)
+        for i, node in enumerate(self.model.graph.node):
+            if not (node.op_type == "Constant" and node.domain in ("", "ai.onnx")):
+                self._node(i, node)
+        for info in self.model.graph.output:
+            value = self.data(info.name)
+            if value is not None:
+                self.graph.outputs.append(value)
+        stored = self.graph.stored
+        self.graph.stored = {name: stored[name] for name in self.tensors if name in stored}
+
+    def _node(self, i: int, node: onnx.NodeProto) -> None:
+        from spa_kernel.frontends.onnx.convert import convert
+
+        results = self._fold(node)
+        if results is not None:
+            literal = node.op_type not in ("Shape", "Size") and all(
+                name in self._literal or name in self.tensors for name in folded_inputs(node)
+            )
+            for name, array in results.items():
+                self.known[name] = array
+                self.steps[name] = i
+                if literal:
+                    self._literal.add(name)
+        else:
+            convert(self, i, node)
+
+    def _fold(self, node: onnx.NodeProto) -> dict[str, np.ndarray] | None:
+        names = folded_inputs(node)
+        if node.op_type in ("Shape", "Size") and node.domain in ("", "ai.onnx"):
+            if names[0] in self.sequences:
+                return None
+            return {node.output[0]: shape_of(node, self.meta(names[0])[1])}
+        feeds = {}
+        for name in names:
+            content = self.content(name)
+            if content is None:
+                return None
+            feeds[name] = content
+        if node.op_type == "CastLike":
+            elem = self.meta(node.input[1])[0]
+            feeds[node.input[1]] = np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(elem))
+        return infer.evaluate(node, feeds, self.opsets) if names else None
+
+    def content(self, name: str) -> np.ndarray | None:
+        """The content of a value where it is known (not of weights)."""
+        if name not in self.known and name in self.tensors:
+            shape, elem = self.tensors.meta(name)
+            integer = np.dtype(infer.dtype_name(elem)).kind in "iub"
+            if integer or int(np.prod(shape)) <= SMALL:
+                self.known[name] = self.tensors.array(name)
+        return self.known.get(name)
+
+    def meta(self, name: str) -> tuple[int, tuple[int, ...]]:
+        """Element type and shape of a value, without making it a part of the graph."""
+        if name in self.tensors:
+            shape, elem = self.tensors.meta(name)
+            return elem, shape
+        if name in self.known:
+            array = self.known[name]
+            return onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        if name in self.values:
+            return self._elem[name], self.values[name].shape
+        raise CaptureError(
+            f"the model reads {name!r}, which is neither an input, nor a stored tensor, nor made "
+            "by an earlier node: check it with onnx.checker.check_model"
+        )
+
+    def data(self, name: str) -> Value | None:
+        """The value that a node computes with; brings folded nodes back where they matter."""
+        if not name:
+            return None
+        if name not in self.values:
+            if name in self.tensors:
+                self.values[name] = self._stored(name)
+            elif name in self.steps:
+                self._unfold(name)
+            else:
+                self.meta(name)
+        return self.values[name]
+
+    def _stored(self, name: str) -> Value:
+        shape, elem = self.tensors.meta(name)
+        dtype = infer.dtype_name(elem)
+        integer = np.dtype(dtype).kind in "iub"
+        data = self.content(name) if integer or np.prod(shape) == 1 else None
+        if np.prod(shape) == 1 and name in self.tensors.constants:
+            return Value(name, shape, "constant", dtype, data)
+        kind = "buffer" if np.dtype(dtype).kind in "iubO" else "parameter"
+        value = Value(name, shape, kind, dtype, data)  # type: ignore[arg-type]
+        self.graph.stored[name] = value
+        return value
+
+    def _unfold(self, name: str) -> None:
+        """A folded value: an operator if it comes from stored tensors alone, else a constant."""
+        from spa_kernel.frontends.onnx.convert import convert
+
+        content = self.known[name]
+        i = self.steps[name]
+        if name in self._literal and content.size != 1:
+            convert(self, i, self.model.graph.node[i])
+            for output in filter(None, self.model.graph.node[i].output):
+                self.values[output].data = self.known[output]
+        else:
+            self.values[name] = Value(name, content.shape, "constant", str(content.dtype), content)
+
+    def computed(self, name: str) -> bool:
+        """Whether a value is worked out by nodes that the graph does not show."""
+        value = self.values.get(name)
+        return name in self.steps and (value is None or value.kind == "constant")
+
+    def constant_operand(self, i: int, slot: int, node: onnx.NodeProto, value: Value) -> None:
+        """See to it that a computed constant keeps its content, though sizes change."""
+        content = self.known[node.input[slot]]
+
+        def want(after: After) -> np.ndarray:
+            return after.cut(value, content)
+
+        self.rewrite(i, slot, want)
+
+    def rewrite(self, i: int, slot: int | str, want: object) -> None:
+        node = self.model.graph.node[i]
+        name = place(node)[0]
+        self.rewrites.append(Rewrite(i, slot, want, f"{node.op_type} in {name}"))  # type: ignore[arg-type]
+
+    def infer(self, i: int) -> Mapping[str, tuple[int, tuple[int, ...]]]:
+        """Element type and shape of each output of a node."""
+        node = self.model.graph.node[i]
+        names = [n for n in (*node.input, *infer.outer_names(node)) if n]
+        names = [n for n in names if n not in self.sequences]
+        types = {n: infer.tensor_type(*self.meta(n)) for n in names}
+        contents = {n: c for n in names if (c := self.content(n)) is not None}
+        found = infer.infer_shapes(node, types, contents, self.opsets, self.model.ir_version)
+        if found is None:
+            found = {n: self._shape_by_running(n) for n in filter(None, node.output)}
+        return found
+
+    def _shape_by_running(self, name: str) -> tuple[int, tuple[int, ...]]:
+        if self._run is None:
+            names = [
+                o
+                for node in self.model.graph.node
+                if "Sequence" not in node.op_type or node.op_type == "SequenceAt"
+                for o in node.output
+                if o and o not in self.values and o not in self.known and o not in self.tensors
+            ]
+            feeds = random_inputs(self.model, self.shapes, self.given)
+            try:
+                self._run = shapes_by_running(self.model, feeds, names)
+            except Exception as error:
+                raise CaptureError(
+                    f"neither shape inference nor a run of the model tells the shape of {name!r}: "
+                    f"{error}"
+                ) from error
+        return self._run[name]
+
+    def define(self, name: str, value: Value, elem: int) -> None:
+        """Give a value the name of an ONNX output."""
+        self.values[name], self._elem[name] = value, elem
+
+    def emit(self, i: int, node: Node) -> None:
+        """Add an operator that stands for the ONNX node at position i."""
+        self.graph.nodes.append(node)
+        self.origin[node] = i
+
+
+def inline(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, or a copy in which calls of its functions are written out."""
+    return inliner.inline_local_functions(model) if model.functions else model
+
+
+def folded_inputs(node: onnx.NodeProto) -> list[str]:
+    """The operands that a node's output depends on; CastLike only looks at a type."""
+    names = node.input[:1] if node.op_type == "CastLike" else node.input
+    return [name for name in names if name]
+
+
+def shape_of(node: onnx.NodeProto, shape: tuple[int, ...]) -> np.ndarray:
+    """What Shape or Size gives."""
+    if node.op_type == "Size":
+        return np.array(int(np.prod(shape)), dtype=np.int64)
+    attrs = {a.name: a.i for a in node.attribute}
+    return np.array(shape[attrs.get("start", 0) : attrs.get("end")], dtype=np.int64)

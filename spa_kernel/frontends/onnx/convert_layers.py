@@ -1,0 +1,237 @@
+"""Layers, normalisations, reductions and elementwise operators."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spa_kernel.frontends.onnx.call import Call
+from spa_kernel.frontends.onnx.convert import converts
+from spa_kernel.frontends.onnx.rewrites import After
+from spa_kernel.graph.ir import Value
+
+UNARY = (
+    "Abs Neg Relu LeakyRelu Elu Selu Celu Gelu Swish Mish HardSwish Sign Sin Sinh Asin Asinh Tan "
+    "Tanh Atan Atanh Erf Sqrt Floor Ceil Round Softsign Shrink ThresholdedRelu Exp Log Reciprocal "
+    "Sigmoid HardSigmoid Softplus Cos Cosh Acos Acosh Not IsNaN IsInf BitwiseNot Cast Identity"
+)
+BROADCAST = (
+    "Add Sub Mul Div Pow Mod Max Min Sum Mean And Or Xor Equal Greater GreaterOrEqual Less "
+    "LessOrEqual Where PRelu BitwiseAnd BitwiseOr BitwiseXor"
+)
+REDUCTIONS = (
+    "ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum "
+    "ReduceLogSumExp ReduceSumSquare"
+)
+
+
+@converts(*UNARY.split())
+def unary(call: Call) -> bool | None:
+    if call.proto.op_type == "Identity" and call.proto.input[0] in call.capture.sequences:
+        return alias_sequence(call)
+    call.emit(call.proto.op_type, (call.x(),))
+    return None
+
+
+def alias_sequence(call: Call) -> None:
+    call.capture.sequences[call.proto.output[0]] = call.capture.sequences[call.proto.input[0]]
+
+
+@converts("CastLike")
+def cast_like(call: Call) -> None:
+    call.emit("Cast", (call.x(),))
+
+
+@converts("Dropout")
+def dropout(call: Call) -> bool | None:
+    training = call.literal(2)
+    if not call.settled(2) or (training is not None and bool(training)):
+        return False
+    call.emit("Dropout", (call.x(),))
+    return None
+
+
+@converts("Clip")
+def clip(call: Call) -> bool | None:
+    if not call.settled(1, 2):
+        return False
+    bounds = [call.literal(1), call.literal(2)]
+    low, high = (
+        call.attr(name) if content is None else content.item()
+        for name, content in zip(("min", "max"), bounds, strict=True)
+    )
+    call.emit("Clip", (call.x(),), min=low, max=high)
+    return None
+
+
+@converts(*BROADCAST.split())
+def broadcast(call: Call) -> bool | None:
+    if call.opset < 7 and call.attr("broadcast"):
+        return False  # before operator set 7, axes were matched from the attribute "axis" on
+    call.emit(call.proto.op_type, tuple(operand(call, s) for s in range(len(call.proto.input))))
+    return None
+
+
+def operand(call: Call, slot: int) -> Value | None:
+    """An operand of a broadcast; a uniform one that the model computes ties no axis."""
+    number, content = call.uniform(slot), call.literal(slot)
+    if number is None or content is None or content.size == 1:
+        return call.data(slot)
+    array, out = content, call.out
+
+    def want(after: After) -> np.ndarray:
+        # A copy of the broadcast output's losses, along the axes that the operand has.
+        cut = array
+        for axis, mask in after.losses(out).items():
+            mine = axis - (out.ndim - array.ndim)
+            if mine >= 0 and array.shape[mine] == len(mask):
+                cut = np.compress(mask, cut, axis=mine)
+        return cut
+
+    call.rewrite(slot, want)
+    one = np.full((1,) * array.ndim, number, array.dtype)
+    return Value(call.proto.input[slot], one.shape, "constant", str(array.dtype), one)
+
+
+@converts("Conv", "ConvTranspose")
+def conv(call: Call) -> None:
+    groups = int(call.attr("group", 1))
+    attrs: dict[str, object] = {"group": groups}
+    if groups > 1:
+        virtual = Value(f"groups of {call.name}", (groups,), "virtual", "int64")
+        attrs["groups"] = virtual
+        call.rewrite("group", lambda after: after.size(virtual, 0))
+    call.emit(call.proto.op_type, (call.x(0), call.x(1), call.affine(2, 0.0)), **attrs)
+
+
+@converts("Gemm")
+def gemm(call: Call) -> bool | None:
+    if len(call.shape(0)) != 2 or len(call.shape(1)) != 2:
+        return False
+    attrs = {name: int(call.attr(name, 0)) for name in ("transA", "transB")}
+    call.emit("Gemm", (call.x(0), call.x(1), operand(call, 2) if call.has(2) else None), **attrs)
+    return None
+
+
+@converts("MatMul")
+def matmul(call: Call) -> None:
+    call.emit("MatMul", (call.x(0), call.x(1)))
+
+
+@converts("Einsum")
+def einsum(call: Call) -> bool | None:
+    equation = call.attr("equation").replace(" ", "")
+    if "->" not in equation and "." not in equation:
+        letters = sorted({c for c in equation if c.isalpha()})
+        equation += "->" + "".join(c for c in letters if equation.count(c) == 1)
+    terms = equation.partition("->")[0].split(",")
+    if any(len(set(term)) != len(term) for term in terms) or "." in equation:
+        return False  # a repeated letter takes a diagonal
+    call.emit("Einsum", call.operands(), equation=equation)
+    return None
+
+
+@converts("BatchNormalization")
+def batch_norm(call: Call) -> bool | None:
+    if call.attr("training_mode", 0) or len([o for o in call.proto.output if o]) > 1:
+        return False
+    inputs = (call.affine(1, 1.0), call.affine(2, 0.0), call.data(3), call.data(4))
+    call.emit("BatchNormalization", (call.x(), *inputs))
+    return None
+
+
+@converts("LayerNormalization", "RMSNormalization")
+def layer_norm(call: Call) -> bool | None:
+    if any(call.proto.output[1:]):
+        return False
+    bias = call.data(2) if call.proto.op_type == "LayerNormalization" else None
+    call.emit(call.proto.op_type, (call.x(), call.data(1), bias), axis=call.axis(-1))
+    return None
+
+
+@converts("InstanceNormalization")
+def instance_norm(call: Call) -> None:
+    inputs = (call.x(), call.affine(1, 1.0), call.affine(2, 0.0))
+    call.emit("InstanceNormalization", inputs)
+
+
+@converts("GroupNormalization")
+def group_norm(call: Call) -> bool | None:
+    groups = int(call.attr("num_groups"))
+    if call.shape(1) != call.shape(0)[1:2]:
+        return False  # before operator set 21, scale and bias were per group
+    virtual = Value(f"groups of {call.name}", (groups,), "virtual", "int64")
+    call.rewrite("num_groups", lambda after: after.size(virtual, 0))
+    inputs = (call.x(), call.data(1), call.data(2))
+    call.emit("GroupNormalization", inputs, num_groups=groups, groups=virtual)
+    return None
+
+
+@converts("Softmax", "LogSoftmax", "Hardmax")
+def softmax(call: Call) -> bool | None:
+    ndim = len(call.shape())
+    axis = call.axis(-1 if call.opset >= 13 else 1)
+    if call.opset < 13 and axis != ndim - 1:
+        return False  # these took all axes from "axis" on as one
+    call.emit(call.proto.op_type, (call.x(),), axis=axis)
+    return None
+
+
+@converts("CumSum")
+def cumsum(call: Call) -> bool | None:
+    axis = call.literal(1)
+    if axis is None:
+        return False
+    call.emit("CumSum", (call.x(),), axis=int(axis.item()) % len(call.shape()))
+    return None
+
+
+@converts(*REDUCTIONS.split())
+def reduction(call: Call) -> bool | None:
+    if not call.settled(1):
+        return False
+    ndim = len(call.shape())
+    axes = call.setting("axes", 1)
+    if not axes:
+        axes = [] if axes is not None and call.attr("noop_with_empty_axes", 0) else range(ndim)
+        axes = [] if call.attr("noop_with_empty_axes", 0) else list(range(ndim))
+    keepdims = bool(call.attr("keepdims", 1))
+    axes = tuple(sorted({int(a) % ndim for a in axes}))
+    call.emit(call.proto.op_type, (call.x(),), axes=axes, keepdims=keepdims)
+    return None
+
+
+@converts("ArgMax", "ArgMin")
+def arg(call: Call) -> None:
+    keepdims = bool(call.attr("keepdims", 1))
+    call.emit(call.proto.op_type, (call.x(),), axes=(call.axis(0),), keepdims=keepdims)
+
+
+@converts("MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+def pool(call: Call) -> bool | None:
+    if any(call.proto.output[1:]):
+        return False  # positions found by MaxPool count over channels too
+    op = call.proto.op_type
+    call.emit("LpPool" if op == "GlobalLpPool" else op, (call.x(),))
+    return None
+
+
+@converts("Resize", "Upsample")
+def resize(call: Call) -> bool | None:
+    shape, out = call.shape(), call.out
+    if len(shape) < 3 or shape[:2] != out.shape[:2]:
+        return False
+    slot = 3
+    sizes = call.literal(slot)
+    if sizes is not None and sizes.size:
+        given = call.attr("axes")
+        axes = [int(a) % len(shape) for a in given] if given else list(range(len(shape)))
+
+        def want(after: After) -> np.ndarray:
+            return np.array([after.size(out, axis) for axis in axes], np.int64)
+
+        if len(axes) == sizes.size and not call.attr("keep_aspect_ratio_policy", "").startswith(
+            "not"
+        ):
+            call.rewrite(slot, want)
+    call.emit("Resize", (call.x(),))
+    return None

@@ -1,0 +1,46 @@
+"""ATen calls that contract an axis."""
+
+from __future__ import annotations
+
+from spa_kernel.frontends.torch.aten.registry import Call, aten
+from spa_kernel.graph.ir import Value
+
+
+@aten("convolution", "_convolution", "convolution_overrideable")
+def convolution(call: Call) -> None:
+    a = call.args
+    op = "ConvTranspose" if a["transposed"] else "Conv"
+    attrs: dict[str, object] = {"group": a["groups"]}
+    if a["groups"] > 1:
+        attrs["groups"] = Value(f"groups of {call.outs[0].name}", (a["groups"],), "virtual")
+    call.emit(op, [a["input"], a["weight"], a["bias"]], **attrs)
+
+
+@aten("addmm")
+def addmm(call: Call) -> None:
+    a = call.args
+    call.emit("Gemm", [a["mat1"], a["mat2"], a["self"]])
+
+
+@aten("mm", "bmm", "matmul")
+def mm(call: Call) -> None:
+    a = call.args
+    call.emit("MatMul", [a["self"], a.get("mat2", a.get("other"))])
+
+
+@aten("baddbmm")
+def baddbmm(call: Call) -> None:
+    a, out = call.args, call.outs[0]
+    product = Value(f"{out.name}_product", out.shape)
+    call.emit("MatMul", [a["batch1"], a["batch2"]], [product])
+    call.emit("Add", [a["self"], product])
+
+
+@aten("mv", "dot")
+def mv(call: Call) -> None:
+    call.emit("MatMul", call.tensors())
+
+
+@aten("embedding")
+def embedding(call: Call) -> None:
+    call.emit("Gather", [call.args["weight"], call.args["indices"]], axis=0)

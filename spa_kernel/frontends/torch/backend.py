@@ -1,0 +1,116 @@
+"""Torch modules, pruned in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from spa_kernel.coupling.result import Coupling
+from spa_kernel.errors import CaptureError, SpaError, StaleSession
+from spa_kernel.frontends.backend import Backend, Change, Verification
+from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, record
+from spa_kernel.frontends.torch.recorder import Recorder
+from spa_kernel.graph.ir import Graph
+from spa_kernel.plan.cost import CostModel
+from spa_kernel.surgery.torch import operate
+
+
+class TorchBackend(Backend):
+    """A torch module and the example inputs that it is recorded with.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    inputs : tensor, tuple, dict or shape
+        As for `spa_kernel.analyze`.
+
+    Raises
+    ------
+    CaptureError
+    """
+
+    framework = "torch"
+
+    def __init__(self, model: nn.Module, inputs: Any) -> None:
+        if next(model.parameters(), None) is None:
+            raise CaptureError(f"{type(model).__name__} has no parameters, so nothing can be pruned")
+        self.model = model
+        self.inputs = normalise_inputs(inputs, *device_of(model))
+        self._recorder: Recorder | None = None
+        self._left: dict[str, tuple[int, tuple[int, ...]]] = {}
+
+    def capture(self) -> Graph:
+        if self._recorder is None:
+            self._recorder = record(self.model, self.inputs)
+            self._left = self._structure()
+        return self._recorder.graph
+
+    def array(self, name: str) -> np.ndarray:
+        tensor = self.model.get_parameter(name) if self._is_parameter(name) else (
+            self.model.get_buffer(name)
+        )
+        tensor = tensor.detach().cpu()
+        if tensor.dtype not in (torch.float32, torch.float64):
+            tensor = tensor.float()
+        array: np.ndarray = tensor.numpy()
+        return array
+
+    def _is_parameter(self, name: str) -> bool:
+        return self.capture().stored[name].kind == "parameter"
+
+    def apply(
+        self, coupling: Coupling, removed: np.ndarray, *, verify: bool = True, optimizer: Any = None
+    ) -> tuple[Change, Verification]:
+        self.check()
+        before = self._recorder
+        assert before is not None and before.graph is coupling.graph
+        flops = CostModel(coupling.graph, coupling).base[0]
+        journal, verification, after = operate(
+            self.model, self.inputs, before, coupling, removed,
+            verify=verify, flops=flops, optimizer=optimizer,
+        )
+        recorders = [before, after]
+
+        def turn() -> None:
+            recorders.reverse()
+            self._recorder = recorders[1]
+            self._left = self._structure()
+
+        journal.after = turn
+        self._recorder = after
+        self._left = self._structure()
+        return journal, verification
+
+    def _structure(self) -> dict[str, tuple[int, tuple[int, ...]]]:
+        tensors = (*self.model.named_parameters(), *self.model.named_buffers())
+        return {name: (id(t), tuple(t.shape)) for name, t in tensors}
+
+    def check(self) -> None:
+        now = self._structure()
+        if now != self._left:
+            names = [n for n in {**now, **self._left} if now.get(n) != self._left.get(n)]
+            raise StaleSession(
+                f"{type(self.model).__name__} was changed from outside since it was analysed: "
+                f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''} "
+                "is another tensor or has another shape. Analyse the model again."
+            )
+
+    def export(self, path: Path) -> None:
+        args, kwargs = self.inputs
+        training = self.model.training
+        try:
+            program = torch.onnx.export(
+                self.model.eval(), args, kwargs=kwargs, dynamo=True, verbose=False
+            )
+        except Exception as error:
+            raise SpaError(
+                f"torch.onnx could not export {type(self.model).__name__}: {error}"
+            ) from error
+        finally:
+            self.model.train(training)
+        assert program is not None
+        program.save(path)

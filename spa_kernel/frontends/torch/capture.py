@@ -1,0 +1,189 @@
+"""From a torch module to a standard graph."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from spa_kernel.errors import CaptureError
+from spa_kernel.frontends.torch.recorder import DependsOnData, Recorder
+from spa_kernel.frontends.torch.tracked import tracked_attributes
+from spa_kernel.frontends.torch.tracker import Tracker
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def normalise_inputs(inputs: Any, device: torch.device, dtype: torch.dtype) -> Inputs:
+    """Positional and keyword inputs from what a person passed.
+
+    A tensor, a tuple of them, a dict of keywords, or shapes; numpy arrays are taken too.
+
+    Raises
+    ------
+    CaptureError
+        Where no inputs were given or they are of an unknown kind.
+    """
+    if inputs is None:
+        raise CaptureError(
+            "an example input is needed to read the model; pass inputs=tensor, a tuple of "
+            "tensors, a dict of keywords, or a shape such as (1, 3, 224, 224)"
+        )
+    if isinstance(inputs, Mapping):
+        return (), {k: _tensor(v, device, dtype) for k, v in inputs.items()}
+    if is_shape(inputs):
+        return (_tensor(inputs, device, dtype),), {}
+    if isinstance(inputs, tuple):
+        return tuple(_tensor(v, device, dtype) for v in inputs), {}
+    return (_tensor(inputs, device, dtype),), {}
+
+
+def is_shape(value: Any) -> bool:
+    """Whether this is a shape: a non-empty tuple or list of positive integers."""
+    return (
+        isinstance(value, tuple | list)
+        and len(value) > 0
+        and all(type(n) is int and n > 0 for n in value)
+    )
+
+
+def _tensor(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    if is_shape(value):
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(tuple(value), generator=generator).to(device, dtype)
+    if type(value).__module__ == "numpy":
+        return torch.from_numpy(value).to(device)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return type(value)(_tensor(v, device, dtype) for v in value)  # type: ignore[call-arg]
+    return value
+
+
+@contextmanager
+def quiet_eval(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no gradients, no fused shortcuts; everything is put back afterwards."""
+    modes = [(m, m.training) for m in model.modules()]
+    fast = torch.backends.mha.get_fastpath_enabled()
+    try:
+        for module, training in modes:
+            if training:
+                module.training = False
+        torch.backends.mha.set_fastpath_enabled(False)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def current_module(model: nn.Module, recorder: Recorder) -> Iterator[None]:
+    """Tell the recorder which module is running."""
+    names = {id(module): name for name, module in model.named_modules()}
+    stack: list[str] = []
+
+    def enter(module: nn.Module, _: Any) -> None:
+        stack.append(recorder.module)
+        recorder.module = names.get(id(module), recorder.module)
+
+    def leave(module: nn.Module, _: Any, __: Any) -> None:
+        recorder.module = stack.pop()
+
+    hooks = nn.modules.module
+    before = hooks.register_module_forward_pre_hook(enter)
+    after = hooks.register_module_forward_hook(leave, always_call=True)
+    try:
+        yield
+    finally:
+        before.remove()
+        after.remove()
+
+
+def device_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Device and floating point type of the model's first parameter."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dtype.is_floating_point:
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32
+
+
+def record(model: nn.Module, inputs: Inputs) -> Recorder:
+    """Record the model's forward on these inputs.
+
+    On meta tensors; where the forward's Python code asks for numbers, once more for real.
+
+    Raises
+    ------
+    CaptureError
+        Where the forward fails on these inputs.
+    """
+    try:
+        return _record(model, inputs, real=False)
+    except DependsOnData:
+        return _record(model, inputs, real=True)
+
+
+def _record(model: nn.Module, inputs: Inputs, real: bool) -> Recorder:
+    recorder = Recorder(model, real)
+    args, kwargs = inputs
+    device, _ = device_of(model)
+    counter = iter(range(10**6))
+
+    def declare(value: Any, name: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            return recorder.add_input(name or f"input{next(counter)}", value)
+        if isinstance(value, Mapping):
+            return {k: declare(v, str(k)) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(declare(v, "") for v in value)
+        return value
+
+    args, kwargs = declare(args, ""), declare(kwargs, "")
+    tracker = Tracker(recorder, device)
+    with quiet_eval(model), current_module(model, recorder), tracked_attributes(model):
+        try:
+            with recorder, tracker:
+                outputs = model(*args, **kwargs)
+        except DependsOnData:
+            raise
+        except Exception as error:
+            raise CaptureError(
+                f"the forward of {type(model).__name__} fails in {recorder.module or 'the model'!r} "
+                f"on inputs of shape {shapes(inputs)}: {type(error).__name__}: {error}. "
+                "Pass inputs that the model accepts."
+            ) from error
+    for tensor in tensors_in(outputs):
+        value = recorder.value_of(tensor)
+        if value is not None:
+            recorder.graph.outputs.append(value)
+    if not recorder.graph.outputs:
+        raise CaptureError(
+            f"the forward of {type(model).__name__} returns no tensor that depends on its input"
+        )
+    return recorder
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """All tensors in an output: tuples, dictionaries, dataclasses."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        return [t for v in value.values() for t in tensors_in(v)]
+    if isinstance(value, list | tuple):
+        return [t for v in value for t in tensors_in(v)]
+    if hasattr(value, "__dataclass_fields__"):
+        return [t for name in value.__dataclass_fields__ for t in tensors_in(getattr(value, name))]
+    return []
+
+
+def shapes(inputs: Inputs) -> str:
+    """The inputs' shapes, for a message."""
+    args, kwargs = inputs
+    described = [str(tuple(t.shape)) for t in tensors_in(args)]
+    described += [f"{k}={tuple(v.shape)}" for k, v in kwargs.items() if isinstance(v, torch.Tensor)]
+    return ", ".join(described) or "()"

@@ -1,0 +1,151 @@
+"""Which functions of torch take sizes as arguments, and of which axis each of them is.
+
+Sizes that torch's C++ code works out for itself follow a prune on their own; these here are
+numbers that the model's Python code passes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+
+from spa_kernel.frontends.torch.tracked import TrackedInt, expression
+from spa_kernel.graph.ir import Axis, Node, Value
+from spa_kernel.graph.sizes import Const, Dim, Expr, Op
+
+
+class Lookup(Protocol):
+    """What a reader may ask of the recorder."""
+
+    def value_of(self, tensor: torch.Tensor) -> Value | None: ...
+
+
+Found = Iterator[tuple[Axis, Expr]]
+Reader = Callable[[Lookup, tuple[Any, ...], dict[str, Any], Any, list[Node]], Found]
+READERS: dict[Any, Reader] = {}
+
+
+def reads(*functions: Any) -> Callable[[Reader], Reader]:
+    """Register a reader for functions of torch."""
+
+    def register(reader: Reader) -> Reader:
+        READERS.update(dict.fromkeys(functions, reader))
+        return reader
+
+    return register
+
+
+def argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, default: Any
+) -> Any:
+    """An argument given by position or by name."""
+    return args[position] if len(args) > position else kwargs.get(name, default)
+
+
+def listed(look: Lookup, out: Any, sizes: Sequence[Any], first: int = 0) -> Found:
+    """Sizes of consecutive axes; -1 is worked out by torch."""
+    value = look.value_of(out)
+    if value is not None and value.ndim >= first + len(sizes):
+        for i, size in enumerate(sizes):
+            if isinstance(size, int) and size != -1:
+                yield (value, first + i), expression(size)
+
+
+@reads(torch.Tensor.view, torch.Tensor.reshape, torch.reshape, torch.Tensor.expand)
+def shape_arguments(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    sizes = args[1:] or tuple(kwargs.values())[-1:]
+    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
+        sizes = tuple(sizes[0])
+    if all(isinstance(s, int) for s in sizes):
+        yield from listed(look, out, sizes)
+
+
+@reads(torch.Tensor.unflatten, torch.unflatten)
+def unflatten(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    dim = argument(args, kwargs, 1, "dim", 0)
+    yield from listed(look, out, argument(args, kwargs, 2, "sizes", ()), dim % args[0].ndim)
+
+
+def parts(look: Lookup, outs: Any, dim: int) -> list[Axis]:
+    """The split axis of each part (a negative axis counts from the back)."""
+    values = [look.value_of(o) for o in outs]
+    return [(v, dim % v.ndim) for v in values if v is not None]
+
+
+@reads(torch.Tensor.split, torch.split, torch.Tensor.split_with_sizes, torch.split_with_sizes)
+def split(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    sizes = argument(args, kwargs, 1, "split_size_or_sections", kwargs.get("split_size"))
+    axes = parts(look, out, argument(args, kwargs, 2, "dim", 0))
+    if isinstance(sizes, int):
+        sizes = [sizes] * (len(axes) - 1)
+    for axis, size in zip(axes, sizes, strict=False):
+        yield axis, expression(size)
+
+
+@reads(torch.Tensor.chunk, torch.chunk, torch.Tensor.tensor_split, torch.tensor_split)
+def chunk(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    """Every part but the last is ``ceil(size / number of parts)`` long."""
+    count = argument(args, kwargs, 1, "chunks", kwargs.get("indices_or_sections"))
+    dim, whole = argument(args, kwargs, 2, "dim", 0), look.value_of(args[0])
+    if whole is not None and isinstance(count, int):
+        size = whole.shape[dim]
+        total = Dim((whole, dim % whole.ndim), size)
+        for axis in parts(look, out, dim)[:-1]:
+            yield axis, Op("ceil", total, expression(count), -(-size // count))
+
+
+@reads(
+    torch.conv1d,
+    torch.conv2d,
+    torch.conv3d,
+    torch.conv_transpose1d,
+    torch.conv_transpose2d,
+    torch.conv_transpose3d,
+)
+def conv_groups(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    groups = argument(args, kwargs, 6, "groups", 1)
+    yield from virtual_groups(nodes, groups)
+
+
+@reads(torch.group_norm)
+def norm_groups(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    yield from virtual_groups(nodes, argument(args, kwargs, 1, "num_groups", 1))
+
+
+def virtual_groups(nodes: list[Node], groups: int) -> Found:
+    """The number of groups of the convolution or norm that was just recorded."""
+    for node in nodes:
+        if node.attrs.get("groups") is not None:
+            yield (node.attrs["groups"], 0), expression(groups)
+
+
+@reads(torch.layer_norm, F.rms_norm, torch.rms_norm)
+def normalized_shape(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    sizes = argument(args, kwargs, 1, "normalized_shape", ())
+    yield from listed(look, out, sizes, out.ndim - len(sizes))
+
+
+def positions(args: Any, kwargs: Any, nodes: list[Node]) -> Found:
+    """Literal positions of slices, matched by value with the tracked numbers of the call."""
+    with_borders = [n for n in nodes if n.attrs.get("borders")]
+    if with_borders:
+        known = {abs(int(t)): t.expr for t in tracked_in((args, kwargs))}
+        for node in with_borders:
+            for stretch, position in node.attrs["borders"]:
+                yield (stretch, 0), known.get(abs(position), Const(abs(position)))
+
+
+def tracked_in(value: Any) -> Iterator[TrackedInt]:
+    """All tracked integers inside arguments, slices included."""
+    if isinstance(value, TrackedInt):
+        yield value
+    elif isinstance(value, slice):
+        yield from tracked_in((value.start, value.stop))
+    elif isinstance(value, dict):
+        yield from tracked_in(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tracked_in(item)

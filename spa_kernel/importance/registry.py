@@ -1,0 +1,145 @@
+"""The registry of importance criteria."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from spa_kernel.coupling.result import Coupling
+from spa_kernel.errors import DataNeeded, InfeasibleTarget
+
+Per = Literal["element", "channel"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What a criterion may look at besides the parameter that it scores.
+
+    Attributes
+    ----------
+    coupling : Coupling
+    read : callable
+        ``read(name)`` is the content of a parameter or buffer as a numpy array.
+    seed : int
+        For criteria that draw random numbers.
+    given : mapping of str to Any
+        What a criterion's ``needs`` ask for, such as ``{"gradient": {name: array}}``.
+    """
+
+    coupling: Coupling
+    read: Callable[[str], np.ndarray]
+    seed: int = 0
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """A registered criterion.
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+        For ``per="element"``: ``function(context, name, array) -> array``, one score per element
+        of the parameter, of the same shape, finite, and zero or more.
+        For ``per="channel"``: ``function(context, group) -> array``, one score per coupled
+        channel, of shape (group.size,).
+    summary : str
+        First line of the function's docstring.
+    needs : tuple of str
+        Keys that must be present in `Context.given`.
+    per : {"element", "channel"}
+    """
+
+    name: str
+    function: Callable[..., np.ndarray]
+    summary: str = ""
+    needs: tuple[str, ...] = ()
+    per: Per = "element"
+
+    def check(self, context: Context) -> None:
+        """Raise `DataNeeded` unless the context holds everything that the criterion needs."""
+        missing = [need for need in self.needs if context.given.get(need) is None]
+        if missing:
+            raise DataNeeded(
+                f"criterion {self.name!r} needs {', '.join(missing)}: give data= (and loss=), "
+                "or choose a criterion that needs none"
+            )
+
+
+_CRITERIA: dict[str, Criterion] = {}
+
+
+def criterion(
+    name: str, *, needs: Iterable[str] = (), per: Per = "element"
+) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
+    """Register a criterion; registering a name again replaces it (a cell that is run twice).
+
+    Parameters
+    ----------
+    name : str
+    needs : iterable of str
+    per : {"element", "channel"}
+
+    Examples
+    --------
+    >>> @criterion("cubed")
+    ... def cubed(context, name, array):
+    ...     '''Third power of the absolute weight.'''
+    ...     return abs(array) ** 3
+    """
+
+    def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        _CRITERIA[name] = wrap(function, name, needs=needs, per=per)
+        return function
+
+    return register
+
+
+def wrap(
+    function: Callable[..., np.ndarray],
+    name: str = "",
+    *,
+    needs: Iterable[str] = (),
+    per: Per = "element",
+) -> Criterion:
+    """A plain function as a criterion, without registering it."""
+    lines = (inspect.getdoc(function) or "").strip().splitlines()
+    called = name or getattr(function, "__name__", "function")
+    return Criterion(called, function, lines[0] if lines else "", tuple(needs), per)
+
+
+def criteria() -> dict[str, Criterion]:
+    """The registered criteria by name, in alphabetical order."""
+    return dict(sorted(_CRITERIA.items()))
+
+
+def find(name: str | Criterion | Callable[..., np.ndarray]) -> Criterion:
+    """Look a criterion up.
+
+    Parameters
+    ----------
+    name : str, Criterion or callable
+        A registered name; a `Criterion` or a function of an element-wise criterion is taken as
+        it is.
+
+    Raises
+    ------
+    InfeasibleTarget
+        No criterion has this name; the message lists the nearest ones.
+    """
+    if isinstance(name, Criterion):
+        return name
+    if callable(name):
+        return wrap(name)
+    if name in _CRITERIA:
+        return _CRITERIA[name]
+    near = difflib.get_close_matches(str(name), _CRITERIA, n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    known = ", ".join(sorted(_CRITERIA))
+    raise InfeasibleTarget(f"there is no criterion {name!r}: {hint}Known criteria: {known}")

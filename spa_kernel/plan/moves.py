@@ -1,0 +1,102 @@
+"""Which classes of channels must go together so that count constraints hold.
+
+Classes of channels that stand in the constraints in the same way are interchangeable, so only
+the number ``r[c]`` removed from each class matters, and ``matrix @ r == 0`` must hold in
+non-negative integers. A *move* is a smallest such ``r``: none that is not a sum of others.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+# With more classes than this, moves for pairs of classes (a finer choice) are not looked for.
+MOST_CLASSES_FOR_PAIRS = 16
+
+
+def primitive_moves(
+    matrix: np.ndarray, available: np.ndarray, wanted: np.ndarray
+) -> list[np.ndarray]:
+    """Moves that together reach every class that can lose anything.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        int64 (constraints, classes).
+    available : numpy.ndarray
+        int64 (classes,), how many channels each class has.
+    wanted : numpy.ndarray
+        bool (classes,); a move must take from at least one of these.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        int64 (classes,) each.
+    """
+    shape = matrix.shape
+    found = _moves(
+        shape,
+        np.ascontiguousarray(matrix, dtype=np.int64).tobytes(),
+        np.ascontiguousarray(available, dtype=np.int64).tobytes(),
+        np.ascontiguousarray(wanted, dtype=bool).tobytes(),
+    )
+    return [np.array(move, dtype=np.int64) for move in found]
+
+
+def smallest_move(matrix: np.ndarray, at_least: np.ndarray, at_most: np.ndarray) -> np.ndarray:
+    """The smallest ``r`` between two bounds with ``matrix @ r == 0``; empty where there is none."""
+    none = np.zeros(0, dtype=np.int64)
+    if (at_least > at_most).any():
+        return none
+    result = milp(
+        np.ones(matrix.shape[1]),
+        constraints=LinearConstraint(matrix.astype(np.float64), 0, 0),
+        integrality=np.ones(matrix.shape[1]),
+        bounds=Bounds(at_least.astype(np.float64), at_most.astype(np.float64)),
+    )
+    if result.x is None:
+        return none
+    move: np.ndarray = np.rint(result.x).astype(np.int64)
+    # The solver works in floating point: what it found counts only if it holds in integers.
+    return move if not (matrix @ move).any() and (move <= at_most).all() else none
+
+
+# Networks repeat their blocks, and a person plans more than once.
+@lru_cache(maxsize=1024)
+def _moves(
+    shape: tuple[int, int], matrix_bytes: bytes, available_bytes: bytes, wanted_bytes: bytes
+) -> tuple[tuple[int, ...], ...]:
+    matrix = np.frombuffer(matrix_bytes, dtype=np.int64).reshape(shape)
+    available = np.frombuffer(available_bytes, dtype=np.int64)
+    wanted = np.frombuffer(wanted_bytes, dtype=bool)
+    unit = np.eye(shape[1], dtype=np.int64)
+    found: dict[tuple[int, ...], None] = {}
+    for c in np.flatnonzero(wanted):
+        move = smallest_move(matrix, unit[c], available)
+        if move.size:
+            found[tuple(move.tolist())] = None
+    if shape[1] <= MOST_CLASSES_FOR_PAIRS:
+        opposed = matrix.T @ matrix < 0
+        for c, other in np.argwhere(np.triu(opposed)):
+            if not wanted[[c, other]].any() or any(m[c] and m[other] for m in found):
+                continue
+            for move in decompose(
+                matrix, smallest_move(matrix, unit[c] + unit[other], available), unit
+            ):
+                if wanted[move > 0].any():
+                    found[tuple(move.tolist())] = None
+    return tuple(found)
+
+
+def decompose(matrix: np.ndarray, total: np.ndarray, unit: np.ndarray) -> list[np.ndarray]:
+    """Smallest moves that add up to the total."""
+    parts: list[np.ndarray] = []
+    while total.any():
+        part = smallest_move(matrix, unit[np.flatnonzero(total)[0]], total)
+        if not part.size:
+            break
+        parts.append(part)
+        total = total - part
+    return parts

@@ -1,0 +1,101 @@
+"""Progress: the engine reports phases; whoever listens shows them.
+
+The engine calls `report` and knows nothing of bars. `shown` draws a bar while its block runs, in a
+notebook or a terminal, if that takes longer than a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+Listener = Callable[[str, int, int | None], None]
+"""Called with the phase (``"scoring"``), how much of it is done, and of how much if known."""
+
+_PATIENCE = 1.0
+"""Seconds of work before anything is shown."""
+_INTERVAL = 0.1
+"""Seconds between two updates: each one is a message to the browser."""
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+def report(phase: str, done: int = 0, total: int | None = None) -> None:
+    """Say what is being done; costs next to nothing when nobody listens.
+
+    Parameters
+    ----------
+    phase : str
+        ``"capturing"``, ``"coupling"``, ``"scoring"``, ``"planning"``, ``"applying"`` or
+        ``"verifying"``.
+    done, total : int
+        How far the phase has come, where it can be counted.
+    """
+    listener = _listener.get()
+    if listener is not None:
+        listener(phase, done, total)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Hand every `report` made inside the block to ``listener``."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Show a bar for what is reported inside the block, and remove it at the end."""
+    bar = Bar()
+    try:
+        with listening(bar):
+            yield
+    finally:
+        bar.close()
+
+
+class Bar:
+    """A listener that draws with tqdm, not before a second has passed and 10 times a second."""
+
+    def __init__(
+        self, make: Callable[..., Any] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._make = make
+        self._clock = clock
+        self._started = self._drawn = clock()
+        self._phase = ""
+        self._bar: Any = None
+
+    def __call__(self, phase: str, done: int = 0, total: int | None = None) -> None:
+        now = self._clock()
+        new = phase != self._phase
+        if now - self._started < _PATIENCE or (not new and now - self._drawn < _INTERVAL):
+            return
+        self._phase, self._drawn = phase, now
+        if self._bar is None:
+            make = self._make or _tqdm()
+            self._bar = make(total=total or 1, leave=False, bar_format="{desc}|{bar}| {elapsed}")
+        elif new:
+            self._bar.reset(total=total or 1)
+        self._bar.set_description(f"{phase} {done} of {total}" if total else phase, refresh=False)
+        self._bar.n = done
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _tqdm() -> Callable[..., Any]:
+    """The bar that suits the place; tqdm looks for a notebook itself."""
+    from tqdm.auto import tqdm
+
+    return tqdm  # type: ignore[no-any-return]

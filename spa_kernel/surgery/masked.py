@@ -1,0 +1,83 @@
+"""Run a network in float64 with some weights masked and its normalisations taken out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from spa_kernel.frontends.torch.capture import Inputs, quiet_eval, tensors_in
+from spa_kernel.frontends.torch.recorder import flat, substitute
+
+LOW = {torch.float32, torch.float16, torch.bfloat16}
+NORMS = {"aten::native_layer_norm", "aten::native_group_norm", "aten::_fused_rms_norm"}
+
+
+class Double(TorchDispatchMode):
+    """Carries every call out in float64, with substitutes for stored tensors.
+
+    Norms whose statistics change when channels go are left out (the affine part stays), so
+    that a masked network and a pruned one can be compared exactly.
+    """
+
+    def __init__(self, substitutes: dict[int, torch.Tensor]) -> None:
+        super().__init__()
+        self.substitutes = substitutes
+        self._alive: list[torch.Tensor] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        swap = {}
+        for tensor in (t for a in (*args, *kwargs.values()) for t in flat(a)):
+            if id(tensor) in self.substitutes:
+                swap[id(tensor)] = self.substitutes[id(tensor)]
+            elif tensor.dtype in LOW:
+                swap[id(tensor)] = self.substitutes[id(tensor)] = tensor.double()
+                self._alive.append(tensor)
+        args, kwargs = substitute(args, swap), substitute(kwargs, swap)
+        if kwargs.get("dtype") in LOW:
+            kwargs["dtype"] = torch.float64
+        args = tuple(torch.float64 if isinstance(a, torch.dtype) and a in LOW else a for a in args)
+        if func._schema.name in NORMS:
+            return self._affine(func._schema.name, args)
+        result = func(*args, **kwargs)
+        if isinstance(result, torch.Tensor) and result.dtype in LOW:
+            result = result.double()
+        return result
+
+    def _affine(self, name: str, args: tuple[Any, ...]) -> Any:
+        x, (weight, bias) = args[0], args[1:3]
+        if name != "aten::native_group_norm":
+            weight, bias = args[2], args[3] if name == "aten::native_layer_norm" else None
+        view = (-1,) + (1,) * (x.ndim - 2) if name == "aten::native_group_norm" else None
+        y = x.clone()
+        if weight is not None:
+            y = y * (weight.view(view) if view else weight)
+        if bias is not None:
+            y = y + (bias.view(view) if view else bias)
+        spare = x.new_empty(0)
+        return (y, spare) if name == "aten::_fused_rms_norm" else (y, spare, spare)
+
+
+def run(model: nn.Module, inputs: Inputs, substitutes: dict[int, torch.Tensor]) -> list[torch.Tensor]:
+    """Outputs of the network, in float64."""
+    args, kwargs = inputs
+    with quiet_eval(model), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        with Double(substitutes):
+            return [t.double() for t in tensors_in(model(*args, **kwargs)) if t.is_floating_point()]
+
+
+def difference(a: list[torch.Tensor], b: list[torch.Tensor]) -> float:
+    """Largest difference over all outputs, relative to each output's standard deviation."""
+    worst = 0.0
+    for x, y in zip(a, b, strict=True):
+        if x.numel():
+            spread = float(x.std()) if x.numel() > 1 else 0.0
+            scale = spread or float(x.abs().max()) or 1.0
+            worst = max(worst, float((x - y).abs().max()) / scale)
+    return worst

@@ -1,0 +1,220 @@
+"""Prune a torch module in place: all of it, verified, or nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from spa_kernel.coupling.result import Coupling
+from spa_kernel.errors import CaptureError, SpaError, VerificationFailed
+from spa_kernel.frontends.backend import Verification
+from spa_kernel.graph.ir import Value
+from spa_kernel.graph.sizes import Attr
+from spa_kernel.surgery import masked
+from spa_kernel.surgery.compare import ScalarChange, structure
+from spa_kernel.surgery.descriptors import descriptors
+from spa_kernel.surgery.journal import Journal
+from spa_kernel.surgery.scale import rows_behind
+
+if TYPE_CHECKING:
+    from spa_kernel.frontends.torch.recorder import Recorder
+
+EXACT = 1e-6
+"""Largest allowed difference in float64, relative to the output's standard deviation."""
+
+AFFORDABLE = 2e10
+"""FLOPs up to which a prune is also verified by running the network."""
+
+
+class Surgery:
+    """One prune of one module.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    coupling : Coupling
+    removed : numpy.ndarray
+        bool, one per label.
+    """
+
+    def __init__(self, model: nn.Module, coupling: Coupling, removed: np.ndarray) -> None:
+        self.model = model
+        self.coupling = coupling
+        self.removed = removed
+        self.journal = Journal()
+        self.stored = {
+            **dict(model.named_parameters()),
+            **dict(model.named_buffers()),
+        }
+
+    def masks(self) -> dict[str, dict[int, torch.Tensor]]:
+        """Per stored tensor and axis that loses something, the indices that stay."""
+        found: dict[str, dict[int, torch.Tensor]] = {}
+        for name, value in self.coupling.graph.stored.items():
+            for axis in range(value.ndim):
+                kept = self.coupling.kept((value, axis), self.removed)
+                if not kept.all():
+                    index = torch.from_numpy(np.flatnonzero(kept)).to(self.stored[name].device)
+                    found.setdefault(name, {})[axis] = index
+        return found
+
+    def cut(self, optimizer: torch.optim.Optimizer | None) -> None:
+        """Slice tensors, gradients and optimizer state; copy what keeps its shape."""
+        masks = self.masks()
+        state: Any = optimizer.state if optimizer is not None else {}
+        for name, tensor in self.stored.items():
+            axes = masks.get(name)
+            if axes is None:
+                self.journal.keep(tensor, tensor.detach().clone())
+            else:
+                old_shape = tensor.shape
+                for key, entry in list(state.get(tensor, {}).items()):
+                    if isinstance(entry, torch.Tensor) and entry.shape == old_shape:
+                        self.journal.set(state[tensor], key, slice_tensor(entry, axes))
+                grad = tensor.grad
+                new_grad = slice_tensor(grad, axes) if grad is not None else None
+                self.journal.replace(tensor, slice_tensor(tensor.detach(), axes), new_grad)
+            for key, entry in state.get(tensor, {}).items():
+                if isinstance(entry, torch.Tensor) and (axes is None or entry.ndim == 0):
+                    self.journal.keep(entry, entry.clone())
+
+    def repair(self) -> None:
+        """Give attributes that sizes are computed from, or described by, their new values."""
+        modules = dict(self.model.named_modules())
+        assert self.coupling.repairs is not None
+        for attr, value in self.coupling.repairs.values(self.removed).items():
+            if value.denominator != 1:
+                raise VerificationFailed(
+                    f"{attr.owner}.{attr.name} would have to be {value}, which is no whole number"
+                )
+            self._set(modules[attr.owner], attr, int(value))
+        for module in modules.values():
+            for name, true in descriptors(module):
+                if name in vars(module) and vars(module)[name] != true:
+                    self.journal.set(vars(module), name, true)
+
+    def _set(self, module: nn.Module, attr: Attr, value: int) -> None:
+        attributes = vars(module)
+        present: Any = attributes[attr.name]
+        if attr.index is None:
+            if present != value:
+                self.journal.set(attributes, attr.name, value)
+        elif present[attr.index] != value:
+            items = list(present)
+            items[attr.index] = value
+            self.journal.set(attributes, attr.name, type(present)(items))
+
+    def compensate(self, recorder: Recorder, changes: list[ScalarChange]) -> None:
+        """Fold factors that came out differently into the weights in front of them."""
+        for change in changes:
+            node = change.node
+            operands = [v for v in node.inputs if v is not None]
+            rows = None
+            if node.op in ("Mul", "Div") and len(operands) == 1 and change.before and change.after:
+                rows = rows_behind(recorder.graph, operands[0])
+            if rows is None:
+                raise VerificationFailed(
+                    f"{node.where} uses the number {change.after:.6g} that is worked out from a "
+                    f"pruned size (it was {change.before:.6g}) and cannot be folded into a weight"
+                )
+            factor = change.before / change.after
+            factor = factor if node.op == "Mul" else 1 / factor
+            for name, axis, index in rows:
+                tensor = self.stored[name]
+                shape = [1] * tensor.ndim
+                shape[axis] = -1
+                scale = torch.ones(tensor.shape[axis], dtype=torch.float64)
+                scale[torch.from_numpy(index)] = factor
+                scaled = tensor.detach().double() * scale.view(shape).to(tensor.device)
+                tensor.data.copy_(scaled.to(tensor.dtype))
+
+    def substitutes(self) -> dict[int, torch.Tensor]:
+        """The original's stored tensors in float64, with the removed indices set to zero."""
+        masks, found = self.masks(), {}
+        for name, axes in masks.items():
+            tensor = self.stored[name]
+            if tensor.is_floating_point():
+                double = tensor.detach().double()
+                for axis, index in axes.items():
+                    keep = torch.zeros(tensor.shape[axis], dtype=torch.float64, device=tensor.device)
+                    keep[index] = 1
+                    double = double * keep.view([-1 if a == axis else 1 for a in range(tensor.ndim)])
+                found[id(tensor)] = double
+        return found
+
+
+def slice_tensor(tensor: torch.Tensor, axes: dict[int, torch.Tensor]) -> torch.Tensor:
+    """The entries that stay, with the tensor's memory format."""
+    new = tensor
+    for axis, index in axes.items():
+        new = new.index_select(axis, index)
+    if new.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return new.contiguous(memory_format=torch.channels_last)
+    return new.contiguous()
+
+
+def operate(
+    model: nn.Module,
+    inputs: Any,
+    recorder: Recorder,
+    coupling: Coupling,
+    removed: np.ndarray,
+    *,
+    verify: bool,
+    flops: int,
+    optimizer: torch.optim.Optimizer | None,
+) -> tuple[Journal, Verification, Recorder]:
+    """Prune, record anew, compensate, verify; on any failure everything is put back.
+
+    Raises
+    ------
+    VerificationFailed
+    """
+    from spa_kernel.frontends.torch.capture import record
+
+    surgery = Surgery(model, coupling, removed)
+    numeric = verify and flops <= AFFORDABLE
+    reference = masked.run(model, inputs, surgery.substitutes()) if numeric else []
+    try:
+        with torch.no_grad():
+            surgery.cut(optimizer)
+            surgery.repair()
+        after = record(model, inputs)
+        changes = structure(coupling, removed, recorder.scalars, after.graph, after.scalars)
+        surgery.compensate(after, changes)
+        verification = Verification(True, None, "operators and shapes, call by call")
+        if numeric:
+            error = masked.difference(reference, masked.run(model, inputs, {}))
+            verification = judge(error)
+    except BaseException as error:
+        surgery.journal.undo()
+        if isinstance(error, CaptureError):
+            raise VerificationFailed(
+                f"the pruned model does not run, so it was put back as it was. {error}"
+            ) from error
+        if isinstance(error, SpaError):
+            raise VerificationFailed(f"{error}; the model was put back as it was") from error
+        raise
+    return surgery.journal, verification, after
+
+
+def judge(error: float) -> Verification:
+    """Accept an error or raise."""
+    if error != error:
+        return Verification(
+            True, None, "operators and shapes, call by call (the masked original overflows)"
+        )
+    if error > EXACT:
+        raise VerificationFailed(
+            f"the pruned model differs from the masked original by {error:.2g} of the output's "
+            "standard deviation"
+        )
+    return Verification(True, error, "against the masked original in float64, norms taken out")
+
+
+def lost(value: Value, coupling: Coupling, removed: np.ndarray) -> bool:
+    """Whether a value loses anything."""
+    return coupling.shape(value, removed) != value.shape

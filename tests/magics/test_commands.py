@@ -1,0 +1,159 @@
+"""Each command once as a person types it."""
+
+import numpy as np
+import pytest
+import torch
+
+import spa_kernel as spa
+from spa_kernel.plan import Plan
+from spa_kernel.session import Report
+
+
+def weights(net):
+    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "net x",
+        "net x[:1]",
+        "net --shape 2,3,8,8",
+        "net --shape 2x3x8x8",
+    ],
+)
+def test_analyze(shell, line):
+    session = shell(f"%spa_analyze {line}")
+    assert isinstance(session, spa.Session)
+    assert session.model is shell.ns["net"]
+    assert session.name == "net"
+
+
+def test_prune_takes_the_options_to_the_session(analysed):
+    before = weights(analysed.ns["net"])
+    plan = analysed("%spa_prune net -c l2 --ratio 0.5 --scope local --groups conv1 --dry-run")
+    assert isinstance(plan, Plan)
+    assert same(before, weights(analysed.ns["net"])), "a dry run changes nothing"
+    assert [
+        list(map(int, widths)) for widths in plan.widths.values() if widths[0] != widths[1]
+    ] == [[16, 8]]
+    report = analysed("%spa_prune net -c l2 --ratio 0.5 --scope local --groups conv1")
+    assert isinstance(report, Report)
+    assert report.verified
+    assert analysed.ns["net"].conv1.out_channels == 8
+    assert {k: v for k, v in report.plan.settings.items() if k in ("scope", "ratio")} == {
+        "scope": "local",
+        "ratio": 0.5,
+    }
+
+
+def test_prune_analyses_where_no_input_is_needed(shell, tmp_path):
+    spa.analyze(shell.ns["net"], shell.ns["x"]).export(tmp_path / "net.onnx")
+    onnx = pytest.importorskip("onnx")
+    shell.ns["model"] = onnx.load(tmp_path / "net.onnx")
+    report = shell("%spa_prune model --flops 1.5")
+    assert report.rf >= 1.5
+
+
+def test_exclude_and_expressions(analysed):
+    analysed("optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)")
+    report = analysed(
+        "%spa_prune net --ratio 50% --scope local --exclude stem --optimizer optimizer "
+        '--data "[(x, x)]"'
+    )
+    assert analysed.ns["net"].stem.out_channels == 8
+    assert report.rf > 1
+
+
+def test_undo_redo_reset(analysed):
+    net = analysed.ns["net"]
+    states = [weights(net)]
+    for _ in range(2):
+        analysed("%spa_prune net --ratio 0.3;")
+        states.append(weights(net))
+    history = analysed("%spa_undo net")
+    assert same(weights(net), states[1])
+    assert history.position == 1
+    analysed("%spa_undo net 1")
+    assert same(weights(net), states[0])
+    analysed("%spa_redo net 2")
+    assert same(weights(net), states[2])
+    analysed("%spa_reset net")
+    assert same(weights(net), states[0])
+    assert len(analysed("%spa_history net")) == 3
+
+
+def test_assignment_and_semicolon(analysed):
+    analysed("report = %spa_prune net --flops 1.5")
+    assert analysed.ns["report"].rf >= 1.5
+    assert analysed("%spa_undo net;") is None
+    assert analysed("%spa_prune net --flops 1.5 ;") is None
+    assert analysed.ns["net"].conv1.out_channels < 16
+
+
+def test_a_line_that_is_no_python_can_be_silenced(analysed):
+    assert analysed("%spa_explain net conv1;") is None
+
+
+def test_variables_are_filled_in(analysed):
+    analysed("target, layer = 1.5, 'conv1'")
+    assert analysed("%spa_prune net --flops $target --dry-run").rf >= 1.5
+    assert analysed("%spa_explain net {layer}").layer == "conv1"
+
+
+@pytest.mark.parametrize("what", ["", "groups", "cost", "history", "importance"])
+def test_show(analysed, what):
+    shown = analysed(f"%spa_show net {what}")._repr_mimebundle_()
+    assert set(shown) == {"text/html", "text/plain"}
+    assert max(map(len, shown["text/plain"].splitlines())) <= 80
+
+
+def test_importance_uses_the_criterion(analysed):
+    shown = analysed("%spa_show net importance --criterion l2")
+    assert shown.criterion == "l2"
+    direct = analysed("%spa_show net importance;") or spa.analyze(
+        analysed.ns["net"], analysed.ns["x"]
+    ).importance("l2")
+    assert all(np.allclose(shown.scores[g], direct[g]) for g in shown.scores)
+
+
+def test_explain_and_criteria(analysed):
+    assert "conv1" in str(analysed("%spa_explain net conv1"))
+    assert "l2" in str(analysed("%spa_criteria"))
+
+
+def test_files(analysed, tmp_path):
+    analysed("%spa_prune net --flops 1.5;")
+    pruned = weights(analysed.ns["net"])
+    written = analysed(f"%spa_export net {tmp_path}/net.onnx")
+    assert written.path.stat().st_size > 0
+    assert "net.onnx" in str(written)
+    analysed(f'%spa_save net "{tmp_path}/my work.spa"')
+    analysed("%spa_undo net;")
+    session = analysed(f'%spa_load "{tmp_path}/my work.spa" net')
+    assert isinstance(session, spa.Session)
+    assert same(weights(analysed.ns["net"]), pruned)
+
+
+def test_defaults_can_be_configured(analysed):
+    analysed("%config SPAMagics.default_criterion = 'l2'")
+    analysed("%config SPAMagics.default_scope = 'local'")
+    plan = analysed("%spa_prune net --ratio 0.5 --dry-run")
+    assert plan.settings["criterion"] == "l2"
+    assert plan.settings["scope"] == "local"
+
+
+@pytest.mark.parametrize(
+    "name",
+    "analyze show explain prune undo redo reset history export save load criteria".split(),
+)
+def test_help(shell, capsys, name):
+    assert shell(f"%spa_{name} --help") is None
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"  %spa_{name}")
+    assert shell(f"%spa_{name} -h") is None
+    assert capsys.readouterr().out == printed
