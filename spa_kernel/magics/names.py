@@ -21,14 +21,13 @@ _MODEL_CLASSES = {
     "flax.nnx.module.Module",
     "mxnet.gluon.block.Block",
     "ModelProto",
-    "spa_kernel.session.session.Session",
 }
 _NOTHING = object()
 
 
 def is_model(value: Any) -> bool:
-    """Whether a value looks like a model; no framework is imported to find out."""
-    return not isinstance(value, type) and any(
+    """Whether a value looks like a model, or is a session; no framework is imported for this."""
+    return _is_session(value) or any(
         f"{cls.__module__}.{cls.__qualname__}" in _MODEL_CLASSES or cls.__name__ in _MODEL_CLASSES
         for cls in type(value).__mro__
     )

@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 # With more classes than this, moves for pairs of classes (a finer choice) are not looked for.
 MOST_CLASSES_FOR_PAIRS = 16
+MOST_STEPS = 5_000
 
 
 def primitive_moves(
@@ -46,21 +46,38 @@ def primitive_moves(
 
 
 def smallest_move(matrix: np.ndarray, at_least: np.ndarray, at_most: np.ndarray) -> np.ndarray:
-    """The smallest ``r`` between two bounds with ``matrix @ r == 0``; empty where there is none."""
+    """The smallest ``r`` between two bounds with ``matrix @ r == 0``; empty where there is none.
+
+    Breadth first over sums of ``r``: a constraint that is off can only be put right by one more
+    of a class that pulls it back, so the search branches over these alone, for the constraint
+    that has the fewest. It gives up (empty) after `MOST_STEPS`: then the channels stay.
+    """
     none = np.zeros(0, dtype=np.int64)
     if (at_least > at_most).any():
         return none
-    result = milp(
-        np.ones(matrix.shape[1]),
-        constraints=LinearConstraint(matrix.astype(np.float64), 0, 0),
-        integrality=np.ones(matrix.shape[1]),
-        bounds=Bounds(at_least.astype(np.float64), at_most.astype(np.float64)),
-    )
-    if result.x is None:
-        return none
-    move: np.ndarray = np.rint(result.x).astype(np.int64)
-    # The solver works in floating point: what it found counts only if it holds in integers.
-    return move if not (matrix @ move).any() and (move <= at_most).all() else none
+    pull = np.sign(matrix)
+    level = [at_least]
+    seen: set[bytes] = set()
+    while level:
+        following: list[np.ndarray] = []
+        for r in level:
+            off = matrix @ r
+            wrong = np.flatnonzero(off)
+            if not wrong.size:
+                return r
+            helps = (pull[wrong] == -np.sign(off[wrong])[:, None]) & (r < at_most)
+            fewest = helps[int(np.argmin(helps.sum(axis=1)))]
+            for c in np.flatnonzero(fewest):
+                more = r.copy()
+                more[c] += 1
+                key = more.tobytes()
+                if key not in seen:
+                    seen.add(key)
+                    following.append(more)
+        if len(seen) > MOST_STEPS:
+            return none
+        level = following
+    return none
 
 
 # Networks repeat their blocks, and a person plans more than once.

@@ -1,0 +1,8 @@
+"""Sessions: the one door to the engine, for scripts, magics, views and the lab panel."""
+
+from spa_kernel.session.explain import Explanation
+from spa_kernel.session.history import History, Step
+from spa_kernel.session.report import Frozen, Report
+from spa_kernel.session.session import Session, analyze
+
+__all__ = ["Explanation", "Frozen", "History", "Report", "Session", "Step", "analyze"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,29 +18,24 @@ NORMS = {"aten::native_layer_norm", "aten::native_group_norm", "aten::_fused_rms
 
 
 class Double(TorchDispatchMode):
-    """Carries every call out in float64, with substitutes for stored tensors.
+    """Carries every call out in float64.
 
     Norms whose statistics change when channels go are left out (the affine part stays), so
     that a masked network and a pruned one can be compared exactly.
     """
 
-    def __init__(self, substitutes: dict[int, torch.Tensor]) -> None:
-        super().__init__()
-        self.substitutes = substitutes
-        self._alive: list[torch.Tensor] = []
-
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
-        swap = {}
-        for tensor in (t for a in (*args, *kwargs.values()) for t in flat(a)):
-            if id(tensor) in self.substitutes:
-                swap[id(tensor)] = self.substitutes[id(tensor)]
-            elif tensor.dtype in LOW:
-                swap[id(tensor)] = self.substitutes[id(tensor)] = tensor.double()
-                self._alive.append(tensor)
-        args, kwargs = substitute(args, swap), substitute(kwargs, swap)
+        low = [t for a in (*args, *kwargs.values()) for t in flat(a) if t.dtype in LOW]
+        if low:
+            swap = {id(t): t.double() for t in low}
+            args, kwargs = substitute(args, swap), substitute(kwargs, swap)
         if kwargs.get("dtype") in LOW:
             kwargs["dtype"] = torch.float64
         args = tuple(torch.float64 if isinstance(a, torch.dtype) and a in LOW else a for a in args)
@@ -63,13 +60,33 @@ class Double(TorchDispatchMode):
         return (y, spare) if name == "aten::_fused_rms_norm" else (y, spare, spare)
 
 
-def run(model: nn.Module, inputs: Inputs, substitutes: dict[int, torch.Tensor]) -> list[torch.Tensor]:
-    """Outputs of the network, in float64."""
-    args, kwargs = inputs
-    with quiet_eval(model), torch.random.fork_rng(devices=[]):
+@contextmanager
+def in_double(model: nn.Module, masked: dict[str, torch.Tensor]) -> Iterator[None]:
+    """All stored floating point tensors in float64 for a while, some of them masked."""
+    stored = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    before = [(t, t.data) for t in stored.values() if t.dtype in LOW or t.dtype == torch.float64]
+    try:
+        for name, tensor in stored.items():
+            if name in masked or tensor.dtype in LOW:
+                tensor.data = masked[name] if name in masked else tensor.data.double()
+        yield
+    finally:
+        for tensor, data in before:
+            tensor.data = data
+
+
+def run(model: nn.Module, inputs: Inputs, masked: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    """Outputs of the network in float64, with some stored tensors replaced by masked ones."""
+    args, kwargs = (substitute(part, doubles(part)) for part in inputs)
+    with quiet_eval(model), torch.random.fork_rng(devices=[]), in_double(model, masked):
         torch.manual_seed(0)
-        with Double(substitutes):
+        with Double():
             return [t.double() for t in tensors_in(model(*args, **kwargs)) if t.is_floating_point()]
+
+
+def doubles(value: Any) -> dict[int, torch.Tensor]:
+    """Float64 copies of the inputs of lower precision."""
+    return {id(t): t.double() for t in tensors_in(value) if t.dtype in LOW}
 
 
 def difference(a: list[torch.Tensor], b: list[torch.Tensor]) -> float:

@@ -11,7 +11,6 @@ from torch import nn
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import CaptureError, SpaError, VerificationFailed
 from spa_kernel.frontends.backend import Verification
-from spa_kernel.graph.ir import Value
 from spa_kernel.graph.sizes import Attr
 from spa_kernel.surgery import masked
 from spa_kernel.surgery.compare import ScalarChange, structure
@@ -131,7 +130,7 @@ class Surgery:
                 scaled = tensor.detach().double() * scale.view(shape).to(tensor.device)
                 tensor.data.copy_(scaled.to(tensor.dtype))
 
-    def substitutes(self) -> dict[int, torch.Tensor]:
+    def masked(self) -> dict[str, torch.Tensor]:
         """The original's stored tensors in float64, with the removed indices set to zero."""
         masks, found = self.masks(), {}
         for name, axes in masks.items():
@@ -142,7 +141,7 @@ class Surgery:
                     keep = torch.zeros(tensor.shape[axis], dtype=torch.float64, device=tensor.device)
                     keep[index] = 1
                     double = double * keep.view([-1 if a == axis else 1 for a in range(tensor.ndim)])
-                found[id(tensor)] = double
+                found[name] = double
         return found
 
 
@@ -177,7 +176,7 @@ def operate(
 
     surgery = Surgery(model, coupling, removed)
     numeric = verify and flops <= AFFORDABLE
-    reference = masked.run(model, inputs, surgery.substitutes()) if numeric else []
+    reference = masked.run(model, inputs, surgery.masked()) if numeric else []
     try:
         with torch.no_grad():
             surgery.cut(optimizer)
@@ -214,7 +213,3 @@ def judge(error: float) -> Verification:
         )
     return Verification(True, error, "against the masked original in float64, norms taken out")
 
-
-def lost(value: Value, coupling: Coupling, removed: np.ndarray) -> bool:
-    """Whether a value loses anything."""
-    return coupling.shape(value, removed) != value.shape

@@ -1,0 +1,1 @@
+"""ONNX models: reading them into the standard graph."""

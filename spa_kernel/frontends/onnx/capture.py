@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -19,6 +20,13 @@ from spa_kernel.graph.ir import Graph, Node, Value
 
 SMALL = 1024
 """Floating-point tensors of up to this many entries are looked into (scales, bounds)."""
+
+
+@dataclass(eq=False)
+class OnnxGraph(Graph):
+    """A standard graph that knows which model it was read from."""
+
+    captured: Captured | None = None
 
 
 class Captured:
@@ -51,7 +59,7 @@ class Captured:
         self.model = inline(model)
         self.given = given or {}
         self.tensors = Tensors(self.model)
-        self.graph = Graph()
+        self.graph = OnnxGraph(captured=self)
         self.values: dict[str, Value] = {}
         self.known: dict[str, np.ndarray] = {}
         self.steps: dict[str, int] = {}
@@ -62,6 +70,7 @@ class Captured:
             "" if o.domain == "ai.onnx" else o.domain: o.version for o in self.model.opset_import
         }
         self.shapes = input_shapes(self.model, self.given)
+        self.signature: tuple[object, ...] = ()
         self._literal: set[str] = set()
         self._elem: dict[str, int] = {}
         self._run: dict[str, tuple[int, tuple[int, ...]]] | None = None
@@ -88,9 +97,7 @@ class Captured:
 
         results = self._fold(node)
         if results is not None:
-            literal = node.op_type not in ("Shape", "Size") and all(
-                name in self._literal or name in self.tensors for name in folded_inputs(node)
-            )
+            literal = node.op_type not in ("Shape", "Size") and self._from_tables(node)
             for name, array in results.items():
                 self.known[name] = array
                 self.steps[name] = i
@@ -98,6 +105,13 @@ class Captured:
                     self._literal.add(name)
         else:
             convert(self, i, node)
+
+    def _from_tables(self, node: onnx.NodeProto) -> bool:
+        """Whether a folded node only rearranges stored tensors of more than one entry."""
+        names = folded_inputs(node)
+        return all(name in self._literal or name in self.tensors for name in names) and any(
+            self.known[name].size > 1 for name in names
+        )
 
     def _fold(self, node: onnx.NodeProto) -> dict[str, np.ndarray] | None:
         names = folded_inputs(node)

@@ -37,7 +37,7 @@ class After:
         """The entries of an array, shaped like the value, that stay."""
         for axis, mask in self.losses(value).items():
             array = np.compress(mask, array, axis=axis)
-        return np.ascontiguousarray(array)
+        return array
 
     def renumber(self, value: Value, axis: int, index: np.ndarray) -> np.ndarray:
         """The new positions of indices of an axis; -1 for those that go."""

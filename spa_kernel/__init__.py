@@ -1,0 +1,59 @@
+"""Structured pruning of neural networks, inside the notebook.
+
+>>> import spa_kernel as spa
+>>> session = spa.analyze(model, (1, 3, 224, 224))  # doctest: +SKIP
+>>> report = session.prune(criterion="l1", flops=2.0)  # doctest: +SKIP
+>>> session.undo()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spa_kernel.errors import (
+    CaptureError,
+    DataNeeded,
+    InfeasibleTarget,
+    SpaError,
+    StaleSession,
+    UnsupportedOperator,
+    VerificationFailed,
+)
+from spa_kernel.importance import criteria, criterion
+from spa_kernel.plan import Plan
+from spa_kernel.session import Report, Session, analyze
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CaptureError",
+    "DataNeeded",
+    "InfeasibleTarget",
+    "Plan",
+    "Report",
+    "Session",
+    "SpaError",
+    "StaleSession",
+    "UnsupportedOperator",
+    "VerificationFailed",
+    "analyze",
+    "criteria",
+    "criterion",
+]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Add the magics to IPython: ``%load_ext spa_kernel``."""
+    from spa_kernel import magics
+
+    magics.load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take the magics away again."""
+    from spa_kernel import magics
+
+    magics.unload_ipython_extension(shell)

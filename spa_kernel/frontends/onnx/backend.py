@@ -1,0 +1,135 @@
+"""ONNX models behind the interface that a session works with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from spa_kernel.coupling.result import Coupling
+from spa_kernel.errors import CaptureError, StaleSession
+from spa_kernel.frontends.backend import Backend, Change, Verification
+from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph, inline
+from spa_kernel.frontends.onnx.inputs import given_inputs
+from spa_kernel.frontends.onnx.rewrites import After
+from spa_kernel.frontends.onnx.run import LIMIT
+from spa_kernel.frontends.onnx.tensors import Tensors
+from spa_kernel.graph.ir import Graph
+
+Signature = tuple[object, ...]
+
+
+class OnnxBackend(Backend):
+    """An ONNX model; its own ModelProto is edited.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto, str or Path
+        A path is loaded, with the weights that lie beside it; the file is left alone.
+    inputs : shape, array, sequence of these, or dict of these by input name, optional
+        Needed where the model does not state its input shapes; an unknown batch is 1.
+    """
+
+    framework = "onnx"
+    model: onnx.ModelProto
+
+    def __init__(
+        self, model: onnx.ModelProto | str | os.PathLike[str], inputs: Any = None
+    ) -> None:
+        self.model = load(model)
+        self._given = given_inputs(self.model, inputs)
+        self._tensors: Tensors | None = None
+        self._signature = signature(self.model)
+
+    def capture(self) -> Graph:
+        captured = Captured(self.model, self._given)
+        self._settled()
+        captured.signature = self._signature
+        return captured.graph
+
+    def array(self, name: str) -> np.ndarray:
+        if self._tensors is None:
+            self._tensors = Tensors(inline(self.model))
+        content = self._tensors.array(name)
+        return content.astype(np.float64 if content.dtype == np.float64 else np.float32)
+
+    def apply(
+        self, coupling: Coupling, removed: np.ndarray, *, verify: bool = True, optimizer: Any = None
+    ) -> tuple[Change, Verification]:
+        from spa_kernel.surgery import onnx_verify
+        from spa_kernel.surgery.onnx import Surgeon, written_out
+        from spa_kernel.surgery.onnx_edits import OnnxChange
+        from spa_kernel.surgery.onnx_mask import masked
+
+        self.check()
+        graph = coupling.graph
+        captured = graph.captured if isinstance(graph, OnnxGraph) else None
+        if captured is None or captured.signature != self._signature:
+            raise StaleSession(
+                "the plan was made for another state of this model: analyse the model again"
+            )
+        after, base = After(coupling, removed), inline(self.model)
+        splices = Surgeon(captured, base, after).splices()
+        if base is not self.model:
+            splices = [*written_out(self.model, base), *splices]
+        original = masked(captured, base, after) if verify else None
+        change = OnnxChange(self.model, splices, self.check, self._settled)
+        change.commit()
+        if original is None:
+            return change, Verification(True, None, "not checked")
+        try:
+            return change, onnx_verify.verify(self.model, original, captured, after)
+        except BaseException:
+            change.revert()
+            raise
+
+    def check(self) -> None:
+        if signature(self.model) != self._signature:
+            raise StaleSession(
+                "nodes or weight shapes of the model were changed from outside: analyse it again"
+            )
+
+    def export(self, path: Path) -> None:
+        large = sum(len(t.raw_data) for t in self.model.graph.initializer) >= LIMIT
+        if not large:
+            onnx.save_model(self.model, str(path))
+            return
+        # `save_model` would move the weights of the model at hand out of it.
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.model)
+        onnx.save_model(
+            copy, str(path), save_as_external_data=True, location=f"{Path(path).name}.data"
+        )
+
+    def _settled(self) -> None:
+        self._tensors = None
+        self._signature = signature(self.model)
+
+
+def load(model: Any) -> onnx.ModelProto:
+    """The model itself, or the one in a file."""
+    if isinstance(model, onnx.ModelProto):
+        return model
+    if not isinstance(model, str | os.PathLike):
+        raise CaptureError(
+            f"a {type(model).__name__} is not an ONNX model: pass an onnx.ModelProto or the path "
+            "of an .onnx file"
+        )
+    try:
+        return onnx.load_model(str(model))
+    except FileNotFoundError as error:
+        raise CaptureError(f"there is no file {error.filename or model}") from error
+    except Exception as error:
+        raise CaptureError(f"{model} cannot be read as an ONNX model: {error}") from error
+
+
+def signature(model: onnx.ModelProto) -> Signature:
+    """Everything about a model but the values of its weights and attributes."""
+    return (
+        tuple((t.name, tuple(t.dims), t.data_type) for t in model.graph.initializer),
+        tuple((n.op_type, tuple(n.input), tuple(n.output)) for n in model.graph.node),
+        len(model.functions),
+    )

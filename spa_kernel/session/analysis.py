@@ -1,0 +1,30 @@
+"""What is known of a model in one state: its graph, coupling and cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spa_kernel import progress
+from spa_kernel.coupling.result import Coupling
+from spa_kernel.coupling.solver import couple
+from spa_kernel.frontends.backend import Backend
+from spa_kernel.graph.ir import Graph
+from spa_kernel.plan import CostModel
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Graph, coupled channels and cost of a model as it is."""
+
+    graph: Graph
+    coupling: Coupling
+    cost: CostModel
+
+    @classmethod
+    def of(cls, backend: Backend) -> Analysis:
+        """Capture and couple the backend's current model; nothing is changed."""
+        progress.report("capturing")
+        graph = backend.capture()
+        progress.report("coupling")
+        coupling = couple(graph)
+        return cls(graph, coupling, CostModel(graph, coupling))

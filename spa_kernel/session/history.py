@@ -1,0 +1,147 @@
+"""The steps that a session has taken, and where among them the model stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from spa_kernel.errors import InfeasibleTarget
+from spa_kernel.frontends.backend import Change
+from spa_kernel.plan import Plan
+from spa_kernel.session.analysis import Analysis
+from spa_kernel.views.rich import Rich
+
+
+@dataclass(eq=False, slots=True)
+class Step:
+    """One state of the model: the start, or what a prune made of it.
+
+    Attributes
+    ----------
+    index : int
+        0 for the start.
+    label : str
+        What was done, in words.
+    flops, params : int
+        Cost of the model in this state.
+    seconds : float
+        How long the prune took.
+    current : bool
+        Whether the model is in this state now.
+    """
+
+    index: int
+    label: str
+    analysis: Analysis
+    seconds: float = 0.0
+    plan: Plan | None = None
+    change: Change | None = None
+    current: bool = False
+
+    @property
+    def flops(self) -> int:
+        return self.analysis.cost.base[0]
+
+    @property
+    def params(self) -> int:
+        return self.analysis.cost.base[1]
+
+    def __repr__(self) -> str:
+        mark = "*" if self.current else " "
+        return f"{mark}{self.index} {self.label}: {self.flops:,} FLOPs, {self.params:,} parameters"
+
+
+class History(Rich, Sequence[Step]):
+    """A sequence of steps with a position in it."""
+
+    def __init__(self, start: Analysis) -> None:
+        self._steps = [Step(0, "start", start, current=True)]
+        self._position = 0
+
+    @property
+    def position(self) -> int:
+        """Index of the step that the model is in."""
+        return self._position
+
+    @property
+    def current(self) -> Step:
+        return self._steps[self._position]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held for undo and redo, in bytes."""
+        return sum(step.change.nbytes for step in self._steps if step.change is not None)
+
+    def add(
+        self, label: str, analysis: Analysis, plan: Plan, change: Change, seconds: float
+    ) -> Step:
+        """Append a step behind the current one; steps that were undone are lost."""
+        del self._steps[self._position + 1 :]
+        step = Step(len(self._steps), label, analysis, seconds, plan, change)
+        self._steps.append(step)
+        self._stand(step.index)
+        return step
+
+    def undo(self, steps: int) -> None:
+        """Take back some steps.
+
+        Raises
+        ------
+        InfeasibleTarget
+            There are not that many.
+        """
+        self._check(steps, self._position, "undo")
+        for _ in range(steps):
+            change = self.current.change
+            assert change is not None
+            change.undo()
+            self._stand(self._position - 1)
+
+    def redo(self, steps: int) -> None:
+        """Do some undone steps again.
+
+        Raises
+        ------
+        InfeasibleTarget
+            There are not that many.
+        """
+        self._check(steps, len(self._steps) - 1 - self._position, "redo")
+        for _ in range(steps):
+            change = self._steps[self._position + 1].change
+            assert change is not None
+            change.redo()
+            self._stand(self._position + 1)
+
+    @property
+    def undone(self) -> int:
+        """How many steps could be done again."""
+        return len(self._steps) - 1 - self._position
+
+    def _check(self, steps: int, available: int, verb: str) -> None:
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise InfeasibleTarget(f"cannot {verb} {steps!r} steps: give a whole number from 1")
+        if steps > available:
+            there = f"only {available} step{'s' * (available != 1)}" if available else "nothing"
+            raise InfeasibleTarget(f"cannot {verb} {steps}: there is {there} to {verb}")
+
+    def _stand(self, position: int) -> None:
+        self.current.current = False
+        self._position = position
+        self.current.current = True
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Step]: ...
+    def __getitem__(self, index: int | slice) -> Step | list[Step]:
+        return self._steps[index]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self._steps)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self._steps))

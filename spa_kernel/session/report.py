@@ -1,0 +1,74 @@
+"""What a prune did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spa_kernel.frontends.backend import Verification
+from spa_kernel.plan import Plan
+from spa_kernel.views.rich import Rich
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Report(Rich):
+    """The result of `Session.prune`.
+
+    Attributes
+    ----------
+    plan : Plan
+        What was carried out.
+    verification : Verification
+        How it was checked, and the difference that was found.
+    step : int
+        Its place in the history.
+    seconds : float
+        How long it took.
+    notes : list of str
+        What a person should know besides.
+    """
+
+    plan: Plan
+    verification: Verification
+    step: int
+    seconds: float
+    notes: list[str]
+
+    @property
+    def rf(self) -> float:
+        """FLOPs before, divided by FLOPs after."""
+        return self.plan.rf
+
+    @property
+    def rp(self) -> float:
+        """Parameters before, divided by parameters after."""
+        return self.plan.rp
+
+    @property
+    def verified(self) -> bool:
+        """Whether the pruned model was checked against what the plan foretold."""
+        return self.verification.ok
+
+    def __repr__(self) -> str:
+        return f"Report(RF {self.rf:.2f}, RP {self.rp:.2f}, verified={self.verified})"
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Channels that cannot go.
+
+    Attributes
+    ----------
+    group, name : str
+        Id and name of their group.
+    size : int
+        How many they are.
+    reason : str
+    params : int
+        Parameters that these channels hold in place.
+    """
+
+    group: str
+    name: str
+    size: int
+    reason: str
+    params: int

@@ -1,0 +1,70 @@
+"""The tutorial runs from top to bottom, fast, and keeps its promises."""
+
+import re
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+RESULT = re.compile(
+    r"RF ([\d.]+), RP ([\d.]+), accuracy ([\d.]+)% -> ([\d.]+)% -> ([\d.]+)% after fine-tuning, "
+    r"([\d.]+)% after undo"
+)
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    notebook = nbformat.read(NOTEBOOKS / "quickstart.ipynb", as_version=4)
+    folder = tmp_path_factory.mktemp("quickstart")
+    started = time.monotonic()
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": folder}}
+    ).execute()
+    notebook.metadata["seconds"] = time.monotonic() - started
+    notebook.metadata["folder"] = str(folder)
+    return notebook
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def test_the_result_line(executed):
+    printed = [o.text for o in outputs(executed) if o.output_type == "stream"]
+    rf, _, first, _, tuned, restored = map(float, RESULT.search(printed[-1]).groups())
+    assert rf >= 2
+    assert restored == first > 95
+    assert tuned > first - 3
+
+
+def test_it_takes_less_than_a_minute(executed):
+    assert executed.metadata["seconds"] < 60
+
+
+def test_nothing_is_written_in_red(executed):
+    assert [o.text for o in outputs(executed) if o.get("name") == "stderr"] == []
+
+
+def test_every_result_is_shown_as_html_and_text(executed):
+    shown = [
+        o.data for o in outputs(executed) if "spa-view" in o.get("data", {}).get("text/html", "")
+    ]
+    assert len(shown) >= 6
+    assert all(data["text/plain"] for data in shown)
+
+
+def test_the_exported_model_is_the_small_one(executed):
+    onnx = pytest.importorskip("onnx")
+    onnx.checker.check_model(onnx.load(Path(executed.metadata["folder"]) / "digits.onnx"))
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("**/*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_committed_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None

@@ -1,0 +1,119 @@
+"""A JupyterLab on this machine and a browser to drive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+TOKEN = "for-tests-only"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@dataclass
+class Lab:
+    """A running server; ``folder`` is what it shows."""
+
+    address: str
+    folder: Path
+
+    def page(self, notebook: str, workspace: str) -> str:
+        """The address that opens a notebook in a workspace of its own."""
+        return f"{self.address}/lab/workspaces/{workspace}/tree/{notebook}?token={TOKEN}&reset"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[playwright.Browser]:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def start_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Lab]]:
+    """Start a JupyterLab with a theme; all are stopped at the end."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(theme: str) -> Lab:
+        folder = tmp_path_factory.mktemp("lab")
+        for notebook in NOTEBOOKS.glob("*.ipynb"):
+            shutil.copy(notebook, folder)
+        home = tmp_path_factory.mktemp("home")
+        _settings(home, theme)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        command = [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", *root),
+            *(f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"),
+            *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"),
+        ]
+        environment = {
+            **os.environ,
+            "JUPYTER_CONFIG_DIR": str(home),
+            "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        }
+        with (home / "log").open("wb") as log:
+            server = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=environment
+            )
+        running.append(server)
+        lab = Lab(f"http://127.0.0.1:{port}", folder)
+        _wait(lab, server, home / "log")
+        return lab
+
+    yield start
+    for server in running:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _settings(home: Path, theme: str) -> None:
+    for plugin, value in {
+        "apputils-extension/themes": {"theme": theme},
+        # no question about news, no look-up of it
+        "apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false"},
+        # all cells are in the page, not only those on the screen
+        "notebook-extension/tracker": {"windowingMode": "none"},
+    }.items():
+        path = home / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value))
+
+
+def _wait(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(240):
+        if server.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(f"{lab.address}/api?token={TOKEN}", timeout=2).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.25)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
