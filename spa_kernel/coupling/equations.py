@@ -36,33 +36,37 @@ class Equations:
                 return
 
     def _define(self) -> None:
-        """First the attributes that stand alone, then those left over in longer formulas."""
-        uses = self.coupling.graph.sizes
-        for use in uses:
-            if isinstance(use.expr, Attr):
-                self._define_by(use)
-        while True:
+        """First attributes that stand alone, then in longer formulas, then in comparisons."""
+        graph = self.coupling.graph
+        known = [(self.forms.count(use.axis), use.expr) for use in graph.sizes]
+        for count, expr in known:
+            if isinstance(expr, Attr):
+                self._define_by(count, expr)
+        before = -1
+        while len(self.repairs.definitions) > before:
             before = len(self.repairs.definitions)
-            for use in uses:
-                if not isinstance(use.expr, Const | Dim | Attr):
-                    self._define_by(use)
-            if len(self.repairs.definitions) == before:
-                return
+            for count, expr in known:
+                if not isinstance(expr, Const | Dim | Attr):
+                    self._define_by(count, expr)
+            for one, other in graph.equals:
+                self._define_by(self.evaluate(one), other)
+                self._define_by(self.evaluate(other), one)
 
-    def _define_by(self, use: SizeUse) -> None:
-        left, right = self.forms.count(use.axis), self.evaluate(use.expr)
+    def _define_by(self, left: Count | None, expr: Expr) -> None:
+        """Solve ``left = expr`` for the one attribute in it that nothing has defined yet."""
+        right = self.evaluate(expr)
         if left is None or right is None:
             return
         ratio = left.times(right, -1)
         unknown = ratio.attributes
-        if len(unknown) == 1 and abs(ratio.powers[unknown[0]]) == 1:
+        found = [a for a in attributes(expr) if [name_of(a)] == unknown]
+        if found and abs(ratio.powers[unknown[0]]) == 1:
             # left / (rest * attr**p) = 1, so attr = (left / rest) ** (1 / p).
             power = ratio.powers[unknown[0]]
             rest = Count(
                 ratio.coefficient, {f: p for f, p in ratio.powers.items() if f != unknown[0]}
             )
-            attr = next(a for a in attributes(use.expr) if name_of(a) == unknown[0])
-            self.repairs.definitions[unknown[0]] = attr, rest.power(-power)
+            self.repairs.definitions[unknown[0]] = found[0], rest.power(-power)
 
     def _constrain(self) -> bool:
         """Every equation holds, becomes a constraint, or makes us freeze and start again."""

@@ -152,7 +152,7 @@ class Solver:
             self.labels.require_equal(a, b, self.number(reason))
 
     def _fix(self, axis: Axis, reason: int) -> None:
-        state = self.state(axis)
+        state = self.axes.get(axis)
         if state is None:
             self.axes[axis] = reason
         elif not isinstance(state, int):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from spa_kernel.graph.sizes import SizeUse
+    from spa_kernel.graph.sizes import Expr, SizeUse
 
 Kind = Literal["input", "parameter", "buffer", "constant", "activation", "virtual"]
 
@@ -99,3 +99,5 @@ class Graph:
     @property
     def parameters(self) -> list[Value]:
         return [v for v in self.stored.values() if v.kind == "parameter"]
+    equals: list[tuple[Expr, Expr]] = field(default_factory=list)
+    """Sizes that the program compared and found equal (checks, mostly)."""

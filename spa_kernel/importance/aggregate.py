@@ -138,6 +138,9 @@ def marginals(scores: np.ndarray, axes: list[int], agg: str) -> Iterator[np.ndar
 
 
 def reduce(scores: np.ndarray, axes: tuple[int, ...], agg: str) -> np.ndarray:
+    if not axes:
+        # numpy would copy everything, in double precision.
+        return scores
     if agg == "max":
         largest: np.ndarray = scores.max(axis=axes).astype(np.float64)
         return largest

@@ -8,6 +8,7 @@ from onnx import helper, numpy_helper
 
 from spa_kernel.frontends.onnx.capture import Captured
 from spa_kernel.frontends.onnx.rewrites import After
+from spa_kernel.frontends.onnx.run import Light
 from spa_kernel.frontends.onnx.tensors import Tensors, constant_node
 from spa_kernel.graph.ir import Node, Value
 from spa_kernel.surgery.onnx import tensor
@@ -21,27 +22,29 @@ NORMALISED = {
 """The first axis that each norm takes statistics over."""
 
 
-def masked(captured: Captured, base: onnx.ModelProto, after: After) -> onnx.ModelProto:
+def masked(captured: Captured, base: onnx.ModelProto, after: After) -> Light:
     """A copy of the model that computes what the pruned one has to.
 
     Its sizes are those of the original. All stored tensors are zero at the removed indices.
     A norm that loses entries is computed over those that stay.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(base)
-    tensors = Tensors(model)
+    light = Light.of(base)
+    model, tensors = light.model, Tensors(light.model)
     for name, value in captured.graph.stored.items():
         losses = after.losses(value)
-        if losses:
-            content = tensors.array(name).copy()
-            for axis, mask in losses.items():
-                content[(slice(None),) * axis + (~mask,)] = 0
-            if name in tensors.initializers:
-                item = model.graph.initializer[tensors.initializers[name]]
-                item.CopyFrom(tensor(item, content))
-            else:
-                item = model.graph.node[tensors.constants[name]]
-                item.CopyFrom(constant_node(item, content))
+        if not losses:
+            continue
+        content = (light.weights[name] if name in light.weights else tensors.array(name)).copy()
+        for axis, mask in losses.items():
+            content[(slice(None),) * axis + (~mask,)] = 0
+        if name in light.weights:
+            light.weights[name] = content
+        elif name in tensors.initializers:
+            item = model.graph.initializer[tensors.initializers[name]]
+            item.CopyFrom(tensor(item, content))
+        else:
+            node = model.graph.node[tensors.constants[name]]
+            node.CopyFrom(constant_node(node, content))
     norms = {
         i: node
         for node, i in captured.origin.items()
@@ -55,7 +58,7 @@ def masked(captured: Captured, base: onnx.ModelProto, after: After) -> onnx.Mode
         copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
         del model.graph.node[:]
         model.graph.node.extend(copies)
-    return model
+    return light
 
 
 class Norm:

@@ -16,7 +16,7 @@ from spa_kernel.surgery import masked
 from spa_kernel.surgery.compare import ScalarChange, structure
 from spa_kernel.surgery.descriptors import descriptors
 from spa_kernel.surgery.journal import Journal
-from spa_kernel.surgery.scale import rows_behind
+from spa_kernel.surgery.scale import Folding
 
 if TYPE_CHECKING:
     from spa_kernel.frontends.torch.recorder import Recorder
@@ -108,27 +108,25 @@ class Surgery:
 
     def compensate(self, recorder: Recorder, changes: list[ScalarChange]) -> None:
         """Fold factors that came out differently into the weights in front of them."""
+        folding = Folding(recorder.graph)
         for change in changes:
             node = change.node
             operands = [v for v in node.inputs if v is not None]
-            rows = None
+            entries = None
             if node.op in ("Mul", "Div") and len(operands) == 1 and change.before and change.after:
-                rows = rows_behind(recorder.graph, operands[0])
-            if rows is None:
+                entries = folding.entries(operands[0])
+            if entries is None:
                 raise VerificationFailed(
                     f"{node.where} uses the number {change.after:.6g} that is worked out from a "
                     f"pruned size (it was {change.before:.6g}) and cannot be folded into a weight"
                 )
             factor = change.before / change.after
             factor = factor if node.op == "Mul" else 1 / factor
-            for name, axis, index in rows:
-                tensor = self.stored[name]
-                shape = [1] * tensor.ndim
-                shape[axis] = -1
-                scale = torch.ones(tensor.shape[axis], dtype=torch.float64)
-                scale[torch.from_numpy(index)] = factor
-                scaled = tensor.detach().double() * scale.view(shape).to(tensor.device)
-                tensor.data.copy_(scaled.to(tensor.dtype))
+            for name, index in entries:
+                data = self.stored[name].data
+                scale = torch.ones(data.numel(), dtype=torch.float64, device=data.device)
+                scale[torch.from_numpy(index).to(data.device)] = factor
+                data.copy_((data.double() * scale.view(data.shape)).to(data.dtype))
 
     def masked(self) -> dict[str, torch.Tensor]:
         """The original's stored tensors in float64, with the removed indices set to zero."""

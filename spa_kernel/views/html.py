@@ -40,7 +40,7 @@ def _block(block: Block) -> str:
             return f'<div class="spa-title"><strong>{escape(text)}</strong>{tail}</div>'
         case Section(text, more, code):
             tail = f' <span class="spa-muted">{escape(more)}</span>' if more else ""
-            name = f"<code>{escape(text)}</code>" if code else escape(text)
+            name = _code(text) if code else escape(text)
             return f'<div class="spa-section">{name}{tail}</div>'
         case Facts(facts):
             return f'<div class="spa-facts">{"".join(_fact(fact) for fact in facts)}</div>'
@@ -65,6 +65,10 @@ def _fact(fact: Fact) -> str:
         f'<div class="spa-value spa-{fact.value.tone}"{_hover(fact.value.title)}>'
         f"{escape(fact.value.text)}{note}</div></div>"
     )
+
+
+def _code(text: str) -> str:
+    return f'<code class="spa-code">{escape(text)}</code>'
 
 
 def _hover(title: str) -> str:
@@ -100,9 +104,9 @@ def _current(current: bool) -> str:
 def _cell(cell: Cell, column: Column) -> str:
     text = escape(cell.text)
     if cell.code:
-        text = f"<code>{text}</code>"
+        text = _code(cell.text)
     if cell.items:
-        items = "".join(f"<li><code>{escape(item)}</code></li>" for item in cell.items)
+        items = "".join(f"<li>{_code(item)}</li>" for item in cell.items)
         text = f"<details><summary>{text}</summary><ul>{items}</ul></details>"
     if cell.share is not None:
         text = _bar(cell.share) + text

@@ -38,6 +38,7 @@ def report_blocks(report: Report) -> list[Block]:
         Title("Pruned", f"step {report.step}, {wish(report.plan.settings)}"),
         _totals(report.plan),
         _verified(report),
+        *(Line(f"Note: {note}.", tone="muted") for note in report.notes),
         *width_blocks(report.plan),
     ]
 

@@ -89,14 +89,23 @@ def frozen_blocks(session: Session) -> list[Block]:
     if not frozen:
         return []
     columns = [
-        Column("Cannot go", elastic=True),
-        Column("Parameters", right=True),
-        Column("Why", wraps=True),
+        Column("Group"),
+        LAYER,
+        Column("Channels", right=True),
+        Column("Parameters", right=True, help="parameters that these channels hold in place"),
+        Column("Why they stay", wraps=True),
     ]
     rows = [
-        [Cell(entry.name, code=True), amount(entry.params), Cell(entry.reason)] for entry in frozen
+        [
+            Cell(entry.group),
+            Cell(entry.name, code=True),
+            Cell(f"{entry.size:,}"),
+            amount(entry.params),
+            Cell(entry.reason),
+        ]
+        for entry in frozen
     ]
-    summary = f"{count(len(frozen), 'part')} cannot go, and why"
+    summary = f"{count(len(frozen), 'group')} cannot go, and why"
     return [Fold(summary, [Table(columns, rows)])]
 
 

@@ -54,9 +54,9 @@ _RULES = """
   text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap;
 }
 .spa-view .spa-table tbody td.spa-share { white-space: nowrap; }
-.spa-view td li code { white-space: pre-wrap; }
-.spa-view code {
-  background: none; color: inherit; padding: 0; font-size: .95em;
+.spa-view td li .spa-code { white-space: pre-wrap; }
+.spa-view .spa-code {
+  background: transparent; color: inherit; padding: 0; font-size: .95em;
   font-family: var(--jp-code-font-family, monospace);
 }
 .spa-view summary { cursor: pointer; }

@@ -24,7 +24,7 @@ def test_quickstart(theme, start_lab, browser, tmp_path):
     page.wait_for_selector(".jp-NotebookPanel-toolbar >> text=Python 3", timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.wait_for_selector("text=after undo", timeout=180_000)
+    page.wait_for_selector(".jp-OutputArea-output >> text=after undo", timeout=180_000)
 
     views = page.locator(".spa-view")
     assert views.count() >= 6

@@ -15,9 +15,11 @@ from spa_kernel.frontends.backend import Backend, Change, Verification
 from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph, inline
 from spa_kernel.frontends.onnx.inputs import given_inputs
 from spa_kernel.frontends.onnx.rewrites import After
-from spa_kernel.frontends.onnx.run import LIMIT
 from spa_kernel.frontends.onnx.tensors import Tensors
 from spa_kernel.graph.ir import Graph
+
+LIMIT = 2**31 - 2**24
+"""Protocol buffers hold at most 2 GiB in one piece; larger models keep weights beside them."""
 
 Signature = tuple[object, ...]
 

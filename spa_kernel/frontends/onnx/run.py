@@ -3,41 +3,56 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from spa_kernel.frontends.onnx.inputs import Given, input_infos
 
-LIMIT = 2**31 - 2**24
-"""Protocol buffers cannot be longer than 2 GiB in one piece."""
+LARGE = 2**14
+"""Tensors of at least so many bytes are fed to a run instead of copied into its model."""
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
-@contextmanager
-def serialized(model: onnx.ModelProto) -> Iterator[bytes | str]:
-    """The model as bytes, or as a temporary file with the weights beside it if it is too large."""
-    if sum(len(t.raw_data) for t in model.graph.initializer) < LIMIT:
-        yield model.SerializeToString()
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "model.onnx")
-        # `save_model` would move the weights of the model at hand out of it.
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        onnx.save_model(copy, path, save_as_external_data=True)
-        yield path
+@dataclass(slots=True)
+class Light:
+    """A copy of a model without its large weights, which have become inputs.
 
+    It takes little memory and never passes the 2 GiB that protocol buffers can hold.
+    """
 
-def run(
-    model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: Sequence[str] | None = None
-) -> list[np.ndarray]:
-    """Outputs (or the named ones) for the given inputs, with onnxruntime if it is installed."""
-    with serialized(model) as source:
+    model: onnx.ModelProto
+    weights: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, model: onnx.ModelProto) -> Light:
+        """Copy everything but the large weights, which are read from the model."""
+        new = onnx.ModelProto(ir_version=model.ir_version, graph=onnx.GraphProto())
+        for field in ("opset_import", "functions", "metadata_props"):
+            getattr(new, field).extend(getattr(model, field))
+        for field in ("node", "input", "output", "value_info", "sparse_initializer"):
+            getattr(new.graph, field).extend(getattr(model.graph, field))
+        new.graph.name = model.graph.name or "graph"
+        weights, declared = {}, {info.name for info in model.graph.input}
+        for tensor in model.graph.initializer:
+            if tensor.data_type in FLOATS and 4 * np.prod(tensor.dims) >= LARGE:
+                weights[tensor.name] = numpy_helper.to_array(tensor)
+                if tensor.name not in declared:
+                    new.graph.input.append(
+                        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+                    )
+            else:
+                new.graph.initializer.append(tensor)
+        return cls(new, weights)
+
+    def run(
+        self, feeds: dict[str, np.ndarray], names: Sequence[str] | None = None
+    ) -> list[np.ndarray]:
+        """Outputs (or the named ones), computed by onnxruntime if it is installed."""
+        source, feeds = self.model.SerializeToString(), {**feeds, **self.weights}
         if importlib.util.find_spec("onnxruntime") is not None:
             import onnxruntime as ort
 
@@ -50,7 +65,7 @@ def run(
             from onnx.reference import ReferenceEvaluator
 
             results = ReferenceEvaluator(source).run(names, feeds)
-    return [np.asarray(r) for r in results]
+        return [np.asarray(r) for r in results]
 
 
 def random_inputs(
@@ -76,11 +91,10 @@ def shapes_by_running(
     model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: Sequence[str]
 ) -> dict[str, tuple[int, tuple[int, ...]]]:
     """Element type and shape of any values, for operators whose shapes nothing else tells."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    present = {o.name for o in copy.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in present)
-    arrays = run(copy, feeds, names)
+    light = Light.of(model)
+    present = {o.name for o in light.model.graph.output}
+    light.model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in present)
+    arrays = light.run(feeds, names)
     return {
         name: (helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
         for name, a in zip(names, arrays, strict=True)

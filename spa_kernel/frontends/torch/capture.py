@@ -12,7 +12,7 @@ from torch import nn
 
 from spa_kernel.errors import CaptureError
 from spa_kernel.frontends.torch.recorder import DependsOnData, Recorder
-from spa_kernel.frontends.torch.tracked import tracked_attributes
+from spa_kernel.frontends.torch.tracked import EQUALS, tracked_attributes
 from spa_kernel.frontends.torch.tracker import Tracker
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
@@ -124,7 +124,9 @@ def record(model: nn.Module, inputs: Inputs) -> Recorder:
     """
     try:
         return _record(model, inputs, real=False)
-    except DependsOnData:
+    except (DependsOnData, CaptureError):
+        # Some code cannot do without real numbers or a real device; what is really wrong with
+        # the inputs shows again here.
         return _record(model, inputs, real=True)
 
 
@@ -157,6 +159,7 @@ def _record(model: nn.Module, inputs: Inputs, real: bool) -> Recorder:
                 f"on inputs of shape {shapes(inputs)}: {type(error).__name__}: {error}. "
                 "Pass inputs that the model accepts."
             ) from error
+    recorder.graph.equals = list(dict.fromkeys(EQUALS))
     for tensor in tensors_in(outputs):
         value = recorder.value_of(tensor)
         if value is not None:

@@ -17,6 +17,10 @@ from torch import nn
 from spa_kernel.graph.sizes import ARITHMETIC, Attr, Const, Expr, Op
 
 
+EQUALS: list[tuple[Expr, Expr]] = []
+"""Comparisons that came out equal in the forward that is being recorded."""
+
+
 class TrackedInt(int):
     """An int with the expression that it came from."""
 
@@ -26,6 +30,17 @@ class TrackedInt(int):
         self = super().__new__(cls, value)
         self.expr = expr
         return self
+
+    def __eq__(self, other: object) -> bool:
+        equal = int(self) == other
+        if equal and isinstance(other, TrackedInt):
+            EQUALS.append((self.expr, other.expr))
+        return equal
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = int.__hash__
 
     def __reduce__(self) -> tuple[type[int], tuple[int]]:
         return int, (int(self),)
@@ -62,6 +77,7 @@ def tracked_attributes(model: nn.Module) -> Iterator[None]:
     Numbers up to 1 stay plain: nothing of that size can be pruned.
     """
     undo: list[tuple[dict[str, Any], str, Any]] = []
+    EQUALS.clear()
     try:
         for owner, module in model.named_modules():
             attributes = vars(module)
