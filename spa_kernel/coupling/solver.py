@@ -62,15 +62,13 @@ class Solver:
             self.reasons.append(reason)
         return self._numbers[reason]
 
-    def state(self, axis: Axis) -> State | None:
+    def known(self, axis: Axis) -> State | None:
         """What is known of an axis; ``None`` for one that no statement has reached yet."""
         known = self.axes.get(axis)
         if known is None:
             value, i = axis
             if value.shape[i] == 1:
                 known = self.number("there is only one index")
-            elif value.stored or value.kind == "virtual":
-                known = self.labels.fresh(value.shape[i])
             elif value.kind == "input":
                 known = self.number(f"it is an axis of the network's input {value.name!r}")
             elif value.kind == "constant":
@@ -78,6 +76,13 @@ class Solver:
             else:
                 return None
             self.axes[axis] = known
+        return known
+
+    def state(self, axis: Axis) -> State | None:
+        """As `known`, but an axis of a weight that was not reached yet gets labels of its own."""
+        known = self.known(axis)
+        if known is None and (axis[0].stored or axis[0].kind == "virtual"):
+            known = self.axes[axis] = self.labels.fresh(axis[0].shape[axis[1]])
         return known
 
     def _take(self, statement: Statement) -> None:
@@ -132,7 +137,10 @@ class Solver:
                 self._links[out].extend(a for a in axes if a not in self._links)
 
     def _equal_axes(self, a: Axis, b: Axis) -> None:
-        left, right = self.state(a), self.state(b)
+        left, right = self.known(a), self.known(b)
+        if left is None and right is None:
+            left, right = self.state(a), self.state(b)
+        # An axis that nothing is known of yet takes the other one's labels as they are.
         if left is None and right is not None:
             self.axes[a] = right
         elif right is None and left is not None:
@@ -174,19 +182,23 @@ class Solver:
             if all(isinstance(s, int) for s in states):
                 self.axes[whole] = next(s for s in states if s is not None)
                 return
-            state = self.labels.fresh(whole[0].shape[whole[1]])
             arrays = [
                 self._frozen(len(index), s) if isinstance(s, int) else s
                 for s, (_, index) in zip(states, parts, strict=True)
             ]
             width = max(a.shape[1] for a in arrays if a is not None)
-            state = np.repeat(state, width, axis=1)
+            size = whole[0].shape[whole[1]]
+            state = np.full((size, width), -1, dtype=np.int64)
             for array, (_, index) in zip(arrays, parts, strict=True):
                 if array is not None:
                     state[index] = widen(array, width)
+            missing = state[:, 0] < 0
+            if missing.any():
+                state[missing] = self.labels.fresh(int(missing.sum()))
             self.axes[whole] = state
+            parts = [part for part, s in zip(parts, states, strict=True) if s is None]
         for part, index in parts:
-            mine = self.state(part)
+            mine = self.known(part)
             theirs = state if isinstance(state, int) else state[index]
             if mine is None:
                 self.axes[part] = theirs
