@@ -182,9 +182,9 @@ class Labels:
         left, right = list(range(a.shape[1])), list(range(b.shape[1]))
         patterns_b = {j: pattern(b[:, j]) for j in right}
         for i in list(left):
-            mine = pattern(a[:, i])
+            own = pattern(a[:, i])
             for j in right:
-                if np.array_equal(mine, patterns_b[j]):
+                if np.array_equal(own, patterns_b[j]):
                     self.merge(a[:, i], b[:, j])
                     left.remove(i)
                     right.remove(j)

@@ -10,7 +10,7 @@ from spa_kernel.coupling.equations import constrain
 from spa_kernel.coupling.groups import group
 from spa_kernel.coupling.labels import FREE, Labels
 from spa_kernel.coupling.result import Coupling
-from spa_kernel.graph.ir import Axis, Graph, Node, Value
+from spa_kernel.graph.ir import Axis, Graph, Node
 from spa_kernel.graph.operators import (
     OPERATORS,
     Contract,
@@ -20,6 +20,7 @@ from spa_kernel.graph.operators import (
     Segment,
     Statement,
     Summed,
+    Zero,
     statements,
 )
 
@@ -118,10 +119,18 @@ class Solver:
             if axis not in self.axes:
                 self.axes[axis] = self.number(f"{node.where} makes an axis of its own")
             elif not isinstance(self.axes[axis], int):
-                zeros = [self._is_zero(o) for o in operands]
-                self._zero[axis] = bool(zeros) and (
-                    rule == "all" and all(zeros) or rule == "any" and any(zeros)
-                )
+                self._zero[axis] = self._made_zero(node, rule, operands)
+
+    def _made_zero(self, node: Node, rule: Zero, operands: list[Axis]) -> bool:
+        """Whether an output's entries are zero where these operand axes lose an index."""
+        zeros = [self._is_zero(o) for o in operands]
+        if rule == "never" or not zeros:
+            return False
+        if rule == "any":
+            return any(zeros)
+        needed = {"all": (), "biased": node.inputs[2:3], "every": node.inputs}[rule]
+        carrying = {value for value, _ in operands}
+        return all(zeros) and all(v is None or v in carrying for v in needed)
 
     def _is_zero(self, axis: Axis) -> bool:
         """Whether entries at removed indices are zero in the masked network."""
@@ -167,7 +176,7 @@ class Solver:
             self.labels.freeze(state, reason)
 
     def _frozen(self, n: int, reason: int) -> np.ndarray:
-        """n times the one label that is frozen for this reason."""
+        """N times the one label that is frozen for this reason."""
         if reason not in self._stuck:
             self._stuck[reason] = self.labels.fresh(1)
             self.labels.freeze(self._stuck[reason], reason)

@@ -99,5 +99,6 @@ class Graph:
     @property
     def parameters(self) -> list[Value]:
         return [v for v in self.stored.values() if v.kind == "parameter"]
+
     equals: list[tuple[Expr, Expr]] = field(default_factory=list)
     """Sizes that the program compared and found equal (checks, mostly)."""

@@ -74,13 +74,18 @@ Statement = Same | Contract | Segment | Product | Fixed | Summed
 Relation = Callable[[Node], Iterable[Statement]]
 Flops = Callable[[Node], tuple[int, list[Axis]]]
 """Constant and axes whose product is the FLOPs (a multiply-add counts as two)."""
-Zero = Literal["all", "any", "never"]
-"""When a removed entry of the output is zero, given that parameters are masked to zero:
-if all operands that carry the axis are zero there, if any is, or never."""
+Zero = Literal["all", "biased", "every", "any", "never"]
+"""When a removed entry of the output is zero, given that parameters are masked to zero.
+
+``"all"``: where all operands that carry the axis are zero; ``"biased"``: and the third input,
+if there, carries it too; ``"every"``: and every input carries it; ``"any"``: where one is zero;
+``"never"``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
+    """What is stated of an operator: its relation, where zeros stay zero, and its cost."""
+
     relation: Relation
     zero: Zero | Callable[[Node], Zero] = "all"
     flops: Flops | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 from spa_kernel.graph.ir import Axis, Node, Value
-from spa_kernel.graph.operators import Same, Statement, operator
+from spa_kernel.graph.operators import Same, Statement, Zero, operator
 
 
 def broadcast(node: Node, *operands: Value | None) -> Iterator[Statement]:
@@ -23,20 +24,51 @@ def elementwise(node: Node) -> Iterator[Statement]:
     return broadcast(node, *node.inputs)
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Operator names from a list in words."""
+    return tuple(text.split())
+
+
 # f(0) = 0: a removed channel that was zero stays zero.
 operator(
-    *"Abs Neg Relu LeakyRelu Elu Selu Celu Gelu Silu Swish Mish HardSwish Sign Sin Sinh Asin Asinh".split(),
-    *"Tan Tanh Atan Atanh Erf Sqrt Floor Ceil Round Softsign Shrink ThresholdedRelu PRelu".split(),
-    *"Cast Identity Dropout Clip Add Sub Sum Max Min Mean BitwiseAnd Trunc Square".split(),
+    *names("Abs Neg Relu LeakyRelu Elu Selu Celu Gelu Silu Swish Mish HardSwish Sign Sin Sinh"),
+    *names("Asin Asinh Tan Tanh Atan Atanh Erf Sqrt Floor Ceil Round Trunc Softsign Shrink PRelu"),
+    *names("Cast Identity Dropout Square ZerosLike"),
 )(elementwise)
+
+
+def sum_zero(node: Node) -> Zero:
+    """Zero where every term is; a number that is added in the code never is."""
+    return "never" if node.attrs.get("scalar") else "every"
+
+
+operator(*names("Add Sub Sum Max Min Mean BitwiseAnd"), zero=sum_zero)(elementwise)
 
 # Zero as soon as one factor is.
 operator("Mul", "And", zero="any")(elementwise)
 
+
+def quotient_zero(node: Node) -> Zero:
+    """Zero divided by a number is zero; what 0 / 0 would be is not asked."""
+    divisor = (*node.inputs, None)[1]
+    return "all" if divisor is None or prod(divisor.shape) == 1 else "never"
+
+
+operator("Div", zero=quotient_zero)(elementwise)
+
+
+def clip_zero(node: Node) -> Zero:
+    low, high = node.attrs.get("low"), node.attrs.get("high")
+    inside = (low is None or low <= 0) and (high is None or high >= 0)
+    return "all" if inside and len(node.inputs) == 1 else "never"
+
+
+operator("Clip", zero=clip_zero)(elementwise)
+
 operator(
-    *"Exp Log Log1p Expm1 Reciprocal Rsqrt Sigmoid HardSigmoid Softplus LogSigmoid Cos Cosh Acos Acosh".split(),
-    *"Div Pow Mod Where Equal Greater GreaterOrEqual Less LessOrEqual Not Or Xor IsNaN IsInf".split(),
-    *"BitwiseOr BitwiseNot BitwiseXor NotEqual ZerosLike OnesLike".split(),
+    *names("Exp Log Log1p Expm1 Reciprocal Rsqrt Sigmoid HardSigmoid Softplus LogSigmoid Cos Cosh"),
+    *names("Acos Acosh ThresholdedRelu Pow Mod Where Equal NotEqual Greater GreaterOrEqual Less"),
+    *names("LessOrEqual Not Or Xor IsNaN IsInf BitwiseOr BitwiseNot BitwiseXor OnesLike"),
     zero="never",
 )(elementwise)
 

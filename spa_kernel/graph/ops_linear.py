@@ -23,12 +23,12 @@ def conv_flops(node: Node) -> tuple[int, list[Axis]]:
     return factor, [(weight, 0), (weight, 1)]
 
 
-@operator("Conv", flops=conv_flops)
+@operator("Conv", zero="biased", flops=conv_flops)
 def conv(node: Node) -> Iterator[Statement]:
     yield from convolution(node, rows=0, columns=1)
 
 
-@operator("ConvTranspose", flops=conv_flops)
+@operator("ConvTranspose", zero="biased", flops=conv_flops)
 def conv_transpose(node: Node) -> Iterator[Statement]:
     yield from convolution(node, rows=1, columns=0)
 
@@ -80,7 +80,7 @@ def gemm_flops(node: Node) -> tuple[int, list[Axis]]:
     return 2, [row, inner, column]
 
 
-@operator("Gemm", flops=gemm_flops)
+@operator("Gemm", zero="biased", flops=gemm_flops)
 def gemm(node: Node) -> Iterator[Statement]:
     row, inner_a, inner_b, column = gemm_axes(node)
     out = node.outputs[0]
@@ -100,7 +100,7 @@ def matmul_flops(node: Node) -> tuple[int, list[Axis]]:
     return 2, [(a, a.ndim - 1), *((out, axis) for axis in range(out.ndim))]
 
 
-@operator("MatMul", flops=matmul_flops)
+@operator("MatMul", zero="any", flops=matmul_flops)
 def matmul(node: Node) -> Iterator[Statement]:
     a, b, out = node.inputs[0], node.inputs[1], node.outputs[0]
     assert a is not None and b is not None
@@ -132,7 +132,7 @@ def einsum_flops(node: Node) -> tuple[int, list[Axis]]:
     return 2, list(seen.values())
 
 
-@operator("Einsum", flops=einsum_flops)
+@operator("Einsum", zero="any", flops=einsum_flops)
 def einsum(node: Node) -> Iterator[Statement]:
     if "." in node.attrs["equation"] or "->" not in node.attrs["equation"]:
         for value in (*node.inputs, *node.outputs):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spa_kernel.graph.ir import Node
+from spa_kernel.graph.ir import Node, Value
 from spa_kernel.graph.operators import Fixed, Product, Same, Statement, Summed, Zero, operator
-from spa_kernel.graph.ops_elementwise import same_shape
+from spa_kernel.graph.ops_elementwise import names, same_shape
 
 
 def affine_zero(node: Node) -> Zero:
@@ -40,8 +40,6 @@ def layer_norm(node: Node) -> Iterator[Statement]:
 
 @operator("GroupNormalization", zero=affine_zero)
 def group_norm(node: Node) -> Iterator[Statement]:
-    from spa_kernel.graph.ir import Value
-
     x, out = node.inputs[0], node.outputs[0]
     assert x is not None
     yield from batch_norm(node)
@@ -64,7 +62,7 @@ def softmax(node: Node) -> Iterator[Statement]:
 
 @operator("CumSum", zero="never")
 def scan(node: Node) -> Iterator[Statement]:
-    return softmax(node)
+    yield from softmax(node)
 
 
 @operator("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
@@ -73,20 +71,14 @@ def reduce_sum(node: Node) -> Iterator[Statement]:
 
 
 @operator(
-    "ReduceMean",
-    "ReduceMax",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceLogSumExp",
-    "ReduceLogSum",
-    "ReduceVar",
-    "ReduceStd",
-    "ArgMax",
-    "ArgMin",
-    "ReduceAny",
-    "ReduceAll",
+    *names("ReduceMean ReduceMax ReduceMin ReduceProd ReduceVar ReduceStd ReduceAny ReduceAll")
 )
 def reduce_other(node: Node) -> Iterator[Statement]:
+    yield from reduction(node, exact=False)
+
+
+@operator(*names("ReduceLogSumExp ReduceLogSum ArgMax ArgMin"), zero="never")
+def reduce_nonzero(node: Node) -> Iterator[Statement]:
     yield from reduction(node, exact=False)
 
 

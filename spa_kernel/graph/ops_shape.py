@@ -142,6 +142,7 @@ def tile(node: Node) -> Iterator[Statement]:
             yield Same((out, axis), (x, axis))
         elif x.shape[axis] != 1:
             copies = Value(f"copies made by {node.name}", (repeats,), "virtual")
+            yield Fixed((copies, 0), f"{node.where} makes this many copies")
             yield Product((out, axis), ((copies, 0), (x, axis)))
 
 

@@ -66,4 +66,3 @@ class SizeUse:
     axis: Axis
     expr: Expr
     where: str
-

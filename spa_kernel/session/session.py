@@ -22,6 +22,8 @@ from spa_kernel.session.history import History
 from spa_kernel.session.report import Frozen, Report
 from spa_kernel.views.rich import Rich
 
+TARGETS = "ratio", "flops", "params"
+
 
 class Session(Rich):
     """Everything that can be done with one model; made by `spa_kernel.analyze`."""
@@ -310,7 +312,7 @@ class Session(Rich):
 def label(plan: Plan) -> str:
     """What a plan does, in a few words."""
     settings: Mapping[str, Any] = plan.settings
-    wish = next((f"{k} {settings[k]:g}" for k in ("ratio", "flops", "params") if settings.get(k)), "")
+    wish = next((f"{k} {settings[k]:g}" for k in TARGETS if settings.get(k)), "")
     lost = sum(before - after for before, after in plan.widths.values())
     return f"pruned {lost:,} channels ({settings.get('criterion', 'own plan')}, {wish})"
 

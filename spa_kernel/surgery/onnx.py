@@ -161,7 +161,10 @@ class Surgeon:
             return
         base, patch = name, None
         producer = self.base.graph.node[self.captured.steps[name]]
-        if producer.op_type == "Where" and {*producer.input[:2]} <= self.tensors.initializers.keys():
+        if (
+            producer.op_type == "Where"
+            and {*producer.input[:2]} <= self.tensors.initializers.keys()
+        ):
             # An earlier prune was here: change its patch instead of adding another one.
             patch, base = producer, producer.input[2]
         present = self.now.content(base)

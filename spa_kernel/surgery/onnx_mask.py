@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -114,14 +116,12 @@ class Norm:
         where = np.where(mask, np.cumsum(mask) - 1, mask.sum())
         return self._make("Gather", [padded, self._store(where)], axis=axis)
 
-    def _make(self, op: str, inputs: list[str], **attrs: object) -> str:
+    def _make(self, op: str, inputs: list[str], **attrs: Any) -> str:
         name = f"{self.proto.output[0]}_masked{len(self.made)}"
         self.made.append(helper.make_node(op, inputs, [name], **attrs))
         return name
 
     def _store(self, content: np.ndarray) -> str:
         name = f"{self.proto.output[0]}_index{len(self.model.graph.initializer)}"
-        self.model.graph.initializer.append(
-            numpy_helper.from_array(content.astype(np.int64), name)
-        )
+        self.model.graph.initializer.append(numpy_helper.from_array(content.astype(np.int64), name))
         return name

@@ -100,7 +100,8 @@ class Folding:
 
         With ``axis`` and ``rows`` only those rows of the end count.
         """
-        index, others = np.broadcast_to(index, source.shape), []
+        index = np.broadcast_to(index, source.shape)
+        others: list[np.ndarray] = []
         for step, out in chain:
             operand = step.inputs[0]
             assert operand is not None

@@ -76,7 +76,7 @@ class Surgery:
                 grad = tensor.grad
                 new_grad = slice_tensor(grad, axes) if grad is not None else None
                 self.journal.replace(tensor, slice_tensor(tensor.detach(), axes), new_grad)
-            for key, entry in state.get(tensor, {}).items():
+            for entry in state.get(tensor, {}).values():
                 if isinstance(entry, torch.Tensor) and (axes is None or entry.ndim == 0):
                     self.journal.keep(entry, entry.clone())
 
@@ -92,11 +92,11 @@ class Surgery:
             self._set(modules[attr.owner], attr, int(value))
         for module in modules.values():
             for name, true in descriptors(module):
-                if name in vars(module) and vars(module)[name] != true:
-                    self.journal.set(vars(module), name, true)
+                if module.__dict__.get(name, true) != true:
+                    self.journal.set(module.__dict__, name, true)
 
     def _set(self, module: nn.Module, attr: Attr, value: int) -> None:
-        attributes = vars(module)
+        attributes = module.__dict__
         present: Any = attributes[attr.name]
         if attr.index is None:
             if present != value:
@@ -136,9 +136,9 @@ class Surgery:
             if tensor.is_floating_point():
                 double = tensor.detach().double()
                 for axis, index in axes.items():
-                    keep = torch.zeros(tensor.shape[axis], dtype=torch.float64, device=tensor.device)
-                    keep[index] = 1
-                    double = double * keep.view([-1 if a == axis else 1 for a in range(tensor.ndim)])
+                    gone = torch.ones(tensor.shape[axis], dtype=torch.bool, device=tensor.device)
+                    gone[index] = False
+                    double = double.index_fill(axis, gone.nonzero().flatten(), 0.0)
                 found[name] = double
         return found
 
@@ -210,4 +210,3 @@ def judge(error: float) -> Verification:
             "standard deviation"
         )
     return Verification(True, error, "against the masked original in float64, norms taken out")
-

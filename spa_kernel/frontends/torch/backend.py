@@ -37,7 +37,9 @@ class TorchBackend(Backend):
 
     def __init__(self, model: nn.Module, inputs: Any) -> None:
         if next(model.parameters(), None) is None:
-            raise CaptureError(f"{type(model).__name__} has no parameters, so nothing can be pruned")
+            raise CaptureError(
+                f"{type(model).__name__} has no parameters, so nothing can be pruned"
+            )
         self.model = model
         self.inputs = normalise_inputs(inputs, *device_of(model))
         self._recorder: Recorder | None = None
@@ -50,8 +52,10 @@ class TorchBackend(Backend):
         return self._recorder.graph
 
     def array(self, name: str) -> np.ndarray:
-        tensor = self.model.get_parameter(name) if self._is_parameter(name) else (
-            self.model.get_buffer(name)
+        tensor = (
+            self.model.get_parameter(name)
+            if self._is_parameter(name)
+            else (self.model.get_buffer(name))
         )
         tensor = tensor.detach().cpu()
         if tensor.dtype not in (torch.float32, torch.float64):
@@ -70,8 +74,14 @@ class TorchBackend(Backend):
         assert before is not None and before.graph is coupling.graph
         flops = CostModel(coupling.graph, coupling).base[0]
         journal, verification, after = operate(
-            self.model, self.inputs, before, coupling, removed,
-            verify=verify, flops=flops, optimizer=optimizer,
+            self.model,
+            self.inputs,
+            before,
+            coupling,
+            removed,
+            verify=verify,
+            flops=flops,
+            optimizer=optimizer,
         )
         recorders = [before, after]
 

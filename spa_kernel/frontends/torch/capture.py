@@ -155,8 +155,8 @@ def _record(model: nn.Module, inputs: Inputs, real: bool) -> Recorder:
             raise
         except Exception as error:
             raise CaptureError(
-                f"the forward of {type(model).__name__} fails in {recorder.module or 'the model'!r} "
-                f"on inputs of shape {shapes(inputs)}: {type(error).__name__}: {error}. "
+                f"the forward of {type(model).__name__} fails in "
+                f"{recorder.module or 'its own code'} on inputs of shape {shapes(inputs)}: {type(error).__name__}: {error}. "
                 "Pass inputs that the model accepts."
             ) from error
     recorder.graph.equals = list(dict.fromkeys(EQUALS))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spa_kernel.errors import CaptureError
 from spa_kernel.frontends.torch.aten import Call, convert
 from spa_kernel.graph.ir import Graph, Node, Value
 
@@ -78,7 +75,7 @@ class Recorder(TorchDispatchMode):
 
     def source(self) -> str:
         """File and line of the innermost frame that belongs to the model, not to torch."""
-        frame = sys._getframe(2)
+        frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             code = frame.f_code
             ours = self._ours.get(code)
@@ -87,7 +84,7 @@ class Recorder(TorchDispatchMode):
                 ours = self._ours[code] = not path.startswith((TORCH, HERE, "<frozen"))
             if ours:
                 return f"{os.path.basename(code.co_filename)}:{frame.f_lineno}"
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         return ""
 
     def __torch_dispatch__(
@@ -100,7 +97,7 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         tensors = [t for a in (*args, *kwargs.values()) for t in flat(a)]
         live = [t for t in tensors if id(t) in self._values or id(t) in self._stored]
-        known = not live or all(self._is_table(t) for t in live) and not func._schema.is_mutable
+        known = not live or (all(self._is_table(t) for t in live) and not func._schema.is_mutable)
         if known:
             return self._constant(func, args, kwargs, tensors)
         if func._schema.name in FACTORIES and not self.real:

@@ -16,7 +16,6 @@ from torch import nn
 
 from spa_kernel.graph.sizes import ARITHMETIC, Attr, Const, Expr, Op
 
-
 EQUALS: list[tuple[Expr, Expr]] = []
 """Comparisons that came out equal in the forward that is being recorded."""
 

@@ -10,10 +10,11 @@ from spa_kernel.graph.ir import Value
 def convolution(call: Call) -> None:
     a = call.args
     op = "ConvTranspose" if a["transposed"] else "Conv"
-    attrs: dict[str, object] = {"group": a["groups"]}
+    groups = None
     if a["groups"] > 1:
-        attrs["groups"] = Value(f"groups of {call.outs[0].name}", (a["groups"],), "virtual")
-    call.emit(op, [a["input"], a["weight"], a["bias"]], **attrs)
+        groups = Value(f"groups of {call.outs[0].name}", (a["groups"],), "virtual")
+    inputs = [a["input"], a["weight"], a["bias"]]
+    call.emit(op, inputs, group=a["groups"], groups=groups)
 
 
 @aten("addmm")

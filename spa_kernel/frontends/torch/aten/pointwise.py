@@ -29,7 +29,10 @@ ONNX_NAME = {
 
 @aten(*ONNX_NAME)
 def pointwise(call: Call) -> None:
-    call.emit(ONNX_NAME.get(call.name) or ONNX_NAME[call.name.rstrip("_")], call.tensors())
+    name = ONNX_NAME.get(call.name) or ONNX_NAME[call.name.rstrip("_")]
+    numbers = [call.args.get(key) for key in ("self", "other")]
+    scalar = next((n for n in numbers if isinstance(n, int | float) and n), None)
+    call.emit(name, call.tensors(), scalar=scalar)
 
 
 @aten(

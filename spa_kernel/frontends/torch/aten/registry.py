@@ -26,6 +26,7 @@ class Call:
         op: str,
         inputs: Iterable[Value | None],
         outputs: Iterable[Value] | None = None,
+        /,
         **attrs: Any,
     ) -> None:
         """Add a node; by default it makes the call's outputs."""

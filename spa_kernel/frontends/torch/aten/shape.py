@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 import numpy as np
 
 from spa_kernel.frontends.torch.aten.registry import Call, aten
