@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,10 @@ class SPAMagics(Magics):
     def spa_export(self, args: Namespace) -> Any:
         """Write the model as it is now to an ONNX file."""
         path = take.file(args.file)
-        self._session(args.model).export(path)
+        with warnings.catch_warnings():
+            # torch's exporter warns of its own internals, in red
+            warnings.simplefilter("ignore", FutureWarning)
+            self._session(args.model).export(path)
         return Written(path, "ONNX model")
 
     @line_magic

@@ -11,7 +11,6 @@ from onnx import helper, numpy_helper
 from spa_kernel.errors import SpaError
 from spa_kernel.frontends.onnx import infer
 from spa_kernel.frontends.onnx.capture import Captured
-from spa_kernel.frontends.onnx.inputs import has_dynamic_axes
 from spa_kernel.frontends.onnx.rewrites import After, Rewrite
 from spa_kernel.frontends.onnx.tensors import Tensors, constant_node
 from spa_kernel.surgery.onnx_edits import Splice, field_of
@@ -41,7 +40,6 @@ class Surgeon:
         self.added: dict[str, np.ndarray] = {}
         self.nodes: dict[int, onnx.NodeProto] = {}
         self.before: dict[int, list[onnx.NodeProto]] = defaultdict(list)
-        self.dynamic = has_dynamic_axes(base)
         self._copies: dict[tuple[str, bytes], str] = {}
         self._names: set[str] = set()
 
@@ -155,8 +153,7 @@ class Surgeon:
 
     def _computed(self, name: str, rewrite: Rewrite, slot: int, wanted: np.ndarray) -> None:
         """Replace what nodes compute; entries that are right stay as free as they were."""
-        sizes = self.dynamic and self.now.depends_on_sizes(name)
-        if not sizes or wanted.size == 1:
+        if not self.captured.free(name) or wanted.size == 1:
             self._point(rewrite.node, slot, self._own_copy(name, rewrite, wanted))
             return
         base, patch = name, None

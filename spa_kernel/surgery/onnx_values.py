@@ -26,7 +26,6 @@ class Recomputed:
         self._after = after
         self._cut = cut
         self._new: dict[str, np.ndarray | None] = {name: cut[name] for name in cut}
-        self._from_sizes: set[str] = set()
         nodes = captured.model.graph.node
         for position in sorted(set(captured.steps.values())):
             self._step(nodes[position])
@@ -35,14 +34,11 @@ class Recomputed:
         """Compute a node again if something that it depends on has changed."""
         captured, operands = self._captured, folded_inputs(node)
         if node.op_type in ("Shape", "Size"):
-            self._from_sizes.update(node.output)
             shape = self.shape(operands[0])
             array = None if shape is None else shape_of(node, shape)
             if array is None or not np.array_equal(array, captured.known[node.output[0]]):
                 self._new[node.output[0]] = array
             return
-        if not self._from_sizes.isdisjoint(operands):
-            self._from_sizes.update(node.output)
         if self._new.keys().isdisjoint(operands):
             return
         feeds = {operand: self.content(operand) for operand in operands}
@@ -74,7 +70,3 @@ class Recomputed:
         if name in captured.values:
             return self._after.shape(captured.values[name])
         return None
-
-    def depends_on_sizes(self, name: str) -> bool:
-        """Whether a computed value comes from the size of a tensor."""
-        return name in self._from_sizes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ AFFORDABLE = 2e10
 """FLOPs up to which a prune is also verified by running the network."""
 
 
+Copies = WeakValueDictionary[int, torch.Tensor]
+
+
 class Surgery:
     """One prune of one module.
 
@@ -37,9 +41,14 @@ class Surgery:
     coupling : Coupling
     removed : numpy.ndarray
         bool, one per label.
+    copies : WeakValueDictionary
+        Copies that earlier steps hold, by the identity of the tensor.
     """
 
-    def __init__(self, model: nn.Module, coupling: Coupling, removed: np.ndarray) -> None:
+    def __init__(
+        self, model: nn.Module, coupling: Coupling, removed: np.ndarray, copies: Copies
+    ) -> None:
+        self.copies = copies
         self.model = model
         self.coupling = coupling
         self.removed = removed
@@ -67,7 +76,7 @@ class Surgery:
         for name, tensor in self.stored.items():
             axes = masks.get(name)
             if axes is None:
-                self.journal.keep(tensor, tensor.detach().clone())
+                self.journal.keep(tensor, self.copy(tensor))
             else:
                 old_shape = tensor.shape
                 for key, entry in list(state.get(tensor, {}).items()):
@@ -78,7 +87,14 @@ class Surgery:
                 self.journal.replace(tensor, slice_tensor(tensor.detach(), axes), new_grad)
             for entry in state.get(tensor, {}).values():
                 if isinstance(entry, torch.Tensor) and (axes is None or entry.ndim == 0):
-                    self.journal.keep(entry, entry.clone())
+                    self.journal.keep(entry, self.copy(entry))
+
+    def copy(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A copy of a tensor's content, shared with earlier steps while it is the same."""
+        known = self.copies.get(id(tensor))
+        if known is None or known.dtype != tensor.dtype or not torch.equal(known, tensor):
+            known = self.copies[id(tensor)] = tensor.detach().clone()
+        return known
 
     def repair(self) -> None:
         """Give attributes that sizes are computed from, or described by, their new values."""
@@ -162,6 +178,7 @@ def operate(
     *,
     verify: bool,
     flops: int,
+    copies: Copies,
     optimizer: torch.optim.Optimizer | None,
 ) -> tuple[Journal, Verification, Recorder]:
     """Prune, record anew, compensate, verify; on any failure everything is put back.
@@ -172,7 +189,7 @@ def operate(
     """
     from spa_kernel.frontends.torch.capture import record
 
-    surgery = Surgery(model, coupling, removed)
+    surgery = Surgery(model, coupling, removed, copies)
     numeric = verify and flops <= AFFORDABLE
     reference = masked.run(model, inputs, surgery.masked()) if numeric else []
     try:

@@ -58,17 +58,17 @@ def wish(settings: dict[str, Any]) -> str:
     ]
     criterion = settings.get("criterion")
     by = [f"by {criterion}"] if isinstance(criterion, str) else []
-    return ", ".join([*goals, *by, *([settings["scope"]] if settings.get("scope") else [])])
+    spread = {"global": ["over all groups"], "local": ["from every group alike"]}
+    return ", ".join([*goals, *by, *spread.get(settings.get("scope", ""), [])])
 
 
 def _totals(plan: Plan) -> Facts:
-    before = sum(width for width, _ in plan.widths.values())
-    after = sum(width for _, width in plan.widths.values())
+    lost = [before - after for before, after in plan.widths.values() if before > after]
     return Facts(
         [
             Fact("FLOPs", change(*plan.flops), f"÷ {factor(*plan.flops)}"),
             Fact("Parameters", change(*plan.params), f"÷ {factor(*plan.params)}"),
-            Fact("Channels", Cell(f"{before:,} → {after:,}"), f"{before - after:,} go"),
+            Fact("Channels", Cell(f"{sum(lost):,} go"), f"from {count(len(lost), 'group')}"),
         ]
     )
 

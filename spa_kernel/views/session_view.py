@@ -115,7 +115,7 @@ def history_blocks(history: History) -> list[Block]:
     base = steps[0]
     columns = [
         Column("Step", right=True),
-        Column("What", elastic=True),
+        Column("What", wraps=True),
         Column("FLOPs", right=True),
         Column("÷", right=True, help="times cheaper than at first"),
         Column("Parameters", right=True),
@@ -129,7 +129,10 @@ def history_blocks(history: History) -> list[Block]:
         rows.append(
             [
                 Cell(str(step.index)),
-                Cell(step.label + (" (undone)" if undone else "")),
+                Cell(
+                    step.label + (" – undone" if undone else ""),
+                    tone="muted" if undone else "plain",
+                ),
                 amount(step.flops),
                 Cell(factor(base.flops, step.flops)),
                 amount(step.params),

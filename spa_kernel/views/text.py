@@ -40,7 +40,7 @@ def _block(block: Block, width: int) -> list[str]:
         case Table():
             return _table(block, width)
         case Line(text):
-            return textwrap.wrap(text, width, break_long_words=False) or [""]
+            return _wrap(text, width) or [""]
         case Points(items):
             return [line for item in items for line in _point(item, width)]
         case Fold(summary, blocks, head):
@@ -51,9 +51,13 @@ def _block(block: Block, width: int) -> list[str]:
 
 
 def _point(item: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        item, width, initial_indent="  - ", subsequent_indent="    ", break_long_words=False
-    )
+    lines = _wrap(item, width - 4)
+    return [f"{'  - ' if i == 0 else '    '}{line}" for i, line in enumerate(lines)]
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Break between words only: names and options are copied from here."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _facts(facts: Sequence[Fact]) -> list[str]:
@@ -104,7 +108,7 @@ def _fit(widths: list[int], columns: Sequence[Column], room: int) -> list[int]:
 
 def _row(row: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> list[str]:
     entries = [
-        textwrap.wrap(entry, width) if column.wraps else [_cut(entry, width)]
+        _wrap(entry, width) if column.wraps else [_cut(entry, width)]
         for entry, width, column in zip(row, widths, columns, strict=True)
     ]
     lines = []

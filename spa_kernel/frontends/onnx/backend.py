@@ -38,9 +38,7 @@ class OnnxBackend(Backend):
     framework = "onnx"
     model: onnx.ModelProto
 
-    def __init__(
-        self, model: onnx.ModelProto | str | os.PathLike[str], inputs: Any = None
-    ) -> None:
+    def __init__(self, model: onnx.ModelProto | str | os.PathLike[str], inputs: Any = None) -> None:
         self.model = load(model)
         self._given = given_inputs(self.model, inputs)
         self._tensors: Tensors | None = None

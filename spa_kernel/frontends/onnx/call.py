@@ -93,7 +93,11 @@ class Call:
         if not self.has(slot) or not self.capture.computed(self.proto.input[slot]):
             return None
         content = self.capture.known[self.proto.input[slot]]
-        if content.size == 0 or content.dtype.kind not in "iuf" or (content != content.flat[0]).any():
+        if (
+            content.size == 0
+            or content.dtype.kind not in "iuf"
+            or (content != content.flat[0]).any()
+        ):
             return None
         return float(content.flat[0])
 

@@ -7,19 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TypeProto, inliner
+from onnx import inliner
 
 from spa_kernel.errors import CaptureError
 from spa_kernel.frontends.onnx import infer
-from spa_kernel.frontends.onnx.inputs import Given, input_infos, input_shapes
+from spa_kernel.frontends.onnx.inputs import Given, has_dynamic_axes, input_infos, input_shapes
 from spa_kernel.frontends.onnx.places import place
-from spa_kernel.frontends.onnx.rewrites import After, Rewrite
+from spa_kernel.frontends.onnx.rewrites import After, Rewrite, Want
 from spa_kernel.frontends.onnx.run import random_inputs, shapes_by_running
 from spa_kernel.frontends.onnx.tensors import Tensors
-from spa_kernel.graph.ir import Graph, Node, Value
+from spa_kernel.graph.ir import Graph, Kind, Node, Value
 
 SMALL = 1024
 """Floating-point tensors of up to this many entries are looked into (scales, bounds)."""
+SETTINGS = frozenset(
+    "Reshape Expand Tile Squeeze Unsqueeze Slice Split Pad Clip Resize ReduceSum ReduceMean "
+    "ReduceMax ReduceMin ReduceProd CumSum TopK".split()
+)
+"""Operators whose first operand is data; the others say what to do with it."""
 
 
 @dataclass(eq=False)
@@ -47,6 +52,8 @@ class Captured:
         Value by ONNX name. Several names may mean one value.
     known : dict
         Content of what can be worked out without running the network.
+    from_sizes : set
+        Names of known values that come from the size of a tensor.
     steps : dict
         Name of a known value that nodes compute -> position of the node.
     rewrites : list of Rewrite
@@ -70,7 +77,9 @@ class Captured:
             "" if o.domain == "ai.onnx" else o.domain: o.version for o in self.model.opset_import
         }
         self.shapes = input_shapes(self.model, self.given)
+        self.dynamic = has_dynamic_axes(self.model)
         self.signature: tuple[object, ...] = ()
+        self.from_sizes: set[str] = set()
         self._literal: set[str] = set()
         self._elem: dict[str, int] = {}
         self._run: dict[str, tuple[int, tuple[int, ...]]] | None = None
@@ -86,9 +95,9 @@ class Captured:
             if not (node.op_type == "Constant" and node.domain in ("", "ai.onnx")):
                 self._node(i, node)
         for info in self.model.graph.output:
-            value = self.data(info.name)
-            if value is not None:
-                self.graph.outputs.append(value)
+            output = self.data(info.name)
+            if output is not None:
+                self.graph.outputs.append(output)
         stored = self.graph.stored
         self.graph.stored = {name: stored[name] for name in self.tensors if name in stored}
 
@@ -97,7 +106,10 @@ class Captured:
 
         results = self._fold(node)
         if results is not None:
-            literal = node.op_type not in ("Shape", "Size") and self._from_tables(node)
+            size = node.op_type in ("Shape", "Size")
+            literal = not size and self._from_tables(node)
+            if size or not self.from_sizes.isdisjoint(folded_inputs(node)):
+                self.from_sizes.update(node.output)
             for name, array in results.items():
                 self.known[name] = array
                 self.steps[name] = i
@@ -107,10 +119,18 @@ class Captured:
             convert(self, i, node)
 
     def _from_tables(self, node: onnx.NodeProto) -> bool:
-        """Whether a folded node only rearranges stored tensors of more than one entry."""
+        """Whether a folded node rearranges stored tensors, so that it belongs to the graph.
+
+        What an operator without a converter makes of integers is a table of its own.
+        """
+        from spa_kernel.frontends.onnx.convert import described
+
         names = folded_inputs(node)
-        return all(name in self._literal or name in self.tensors for name in names) and any(
-            self.known[name].size > 1 for name in names
+        return any(
+            name in self._literal
+            or (name in self.tensors and self.known[name].size > 1)
+            and (described(node) or self.known[name].dtype.kind == "f")
+            for name in (names[:1] if node.op_type in SETTINGS else names)
         )
 
     def _fold(self, node: onnx.NodeProto) -> dict[str, np.ndarray] | None:
@@ -172,10 +192,10 @@ class Captured:
         dtype = infer.dtype_name(elem)
         integer = np.dtype(dtype).kind in "iub"
         data = self.content(name) if integer or np.prod(shape) == 1 else None
-        if np.prod(shape) == 1 and name in self.tensors.constants:
+        if np.prod(shape) == 1 and (name in self.tensors.constants or not shape):
             return Value(name, shape, "constant", dtype, data)
-        kind = "buffer" if np.dtype(dtype).kind in "iubO" else "parameter"
-        value = Value(name, shape, kind, dtype, data)  # type: ignore[arg-type]
+        kind: Kind = "buffer" if np.dtype(dtype).kind in "iubO" else "parameter"
+        value = Value(name, shape, kind, dtype, data)
         self.graph.stored[name] = value
         return value
 
@@ -197,6 +217,10 @@ class Captured:
         value = self.values.get(name)
         return name in self.steps and (value is None or value.kind == "constant")
 
+    def free(self, name: str) -> bool:
+        """Whether a known value may be another one when the model runs on other sizes."""
+        return self.dynamic and name in self.from_sizes
+
     def constant_operand(self, i: int, slot: int, node: onnx.NodeProto, value: Value) -> None:
         """See to it that a computed constant keeps its content, though sizes change."""
         content = self.known[node.input[slot]]
@@ -206,10 +230,11 @@ class Captured:
 
         self.rewrite(i, slot, want)
 
-    def rewrite(self, i: int, slot: int | str, want: object) -> None:
+    def rewrite(self, i: int, slot: int | str, want: Want) -> None:
+        """Register what an operand or attribute of a node must be after a prune."""
         node = self.model.graph.node[i]
         name = place(node)[0]
-        self.rewrites.append(Rewrite(i, slot, want, f"{node.op_type} in {name}"))  # type: ignore[arg-type]
+        self.rewrites.append(Rewrite(i, slot, want, f"{node.op_type} in {name}"))
 
     def infer(self, i: int) -> Mapping[str, tuple[int, tuple[int, ...]]]:
         """Element type and shape of each output of a node."""

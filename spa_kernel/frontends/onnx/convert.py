@@ -26,8 +26,8 @@ def converts(*names: str) -> Callable[[Convert], Convert]:
     return register
 
 
-def convert(capture: Captured, index: int, proto: onnx.NodeProto) -> None:
-    """Add what stands for a node to the standard graph."""
+def described(proto: onnx.NodeProto) -> bool:
+    """Whether there is a converter for the node's operator."""
     from spa_kernel.frontends.onnx import (  # noqa: F401 (they register converters)
         convert_layers,
         convert_sequences,
@@ -35,10 +35,14 @@ def convert(capture: Captured, index: int, proto: onnx.NodeProto) -> None:
         convert_slices,
     )
 
+    return proto.domain in ("", "ai.onnx") and proto.op_type in CONVERTERS
+
+
+def convert(capture: Captured, index: int, proto: onnx.NodeProto) -> None:
+    """Add what stands for a node to the standard graph."""
     call = Call(capture, index, proto)
-    known = CONVERTERS.get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
-    if known is None:
+    if not described(proto):
         call.unknown()
-    elif known(call) is False:
+    elif CONVERTERS[proto.op_type](call) is False:
         # A use that differs from what the operator's relation says must not carry its name.
         call.unknown(f"{proto.op_type} (unusual form)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from spa_kernel.frontends.onnx.call import Call
@@ -12,7 +14,7 @@ from spa_kernel.graph.ir import Value
 UNARY = (
     "Abs Neg Relu LeakyRelu Elu Selu Celu Gelu Swish Mish HardSwish Sign Sin Sinh Asin Asinh Tan "
     "Tanh Atan Atanh Erf Sqrt Floor Ceil Round Softsign Shrink ThresholdedRelu Exp Log Reciprocal "
-    "Sigmoid HardSigmoid Softplus Cos Cosh Acos Acosh Not IsNaN IsInf BitwiseNot Cast Identity"
+    "Sigmoid HardSigmoid Softplus Cos Cosh Acos Acosh Not IsNaN IsInf BitwiseNot Cast"
 )
 BROADCAST = (
     "Add Sub Mul Div Pow Mod Max Min Sum Mean And Or Xor Equal Greater GreaterOrEqual Less "
@@ -25,15 +27,8 @@ REDUCTIONS = (
 
 
 @converts(*UNARY.split())
-def unary(call: Call) -> bool | None:
-    if call.proto.op_type == "Identity" and call.proto.input[0] in call.capture.sequences:
-        return alias_sequence(call)
+def unary(call: Call) -> None:
     call.emit(call.proto.op_type, (call.x(),))
-    return None
-
-
-def alias_sequence(call: Call) -> None:
-    call.capture.sequences[call.proto.output[0]] = call.capture.sequences[call.proto.input[0]]
 
 
 @converts("CastLike")
@@ -95,7 +90,7 @@ def operand(call: Call, slot: int) -> Value | None:
 @converts("Conv", "ConvTranspose")
 def conv(call: Call) -> None:
     groups = int(call.attr("group", 1))
-    attrs: dict[str, object] = {"group": groups}
+    attrs: dict[str, Any] = {"group": groups}
     if groups > 1:
         virtual = Value(f"groups of {call.name}", (groups,), "virtual", "int64")
         attrs["groups"] = virtual
@@ -107,8 +102,9 @@ def conv(call: Call) -> None:
 def gemm(call: Call) -> bool | None:
     if len(call.shape(0)) != 2 or len(call.shape(1)) != 2:
         return False
-    attrs = {name: int(call.attr(name, 0)) for name in ("transA", "transB")}
-    call.emit("Gemm", (call.x(0), call.x(1), operand(call, 2) if call.has(2) else None), **attrs)
+    inputs = (call.x(0), call.x(1), operand(call, 2) if call.has(2) else None)
+    trans_a, trans_b = int(call.attr("transA", 0)), int(call.attr("transB", 0))
+    call.emit("Gemm", inputs, transA=trans_a, transB=trans_b)
     return None
 
 
@@ -190,12 +186,11 @@ def reduction(call: Call) -> bool | None:
     if not call.settled(1):
         return False
     ndim = len(call.shape())
-    axes = call.setting("axes", 1)
-    if not axes:
-        axes = [] if axes is not None and call.attr("noop_with_empty_axes", 0) else range(ndim)
-        axes = [] if call.attr("noop_with_empty_axes", 0) else list(range(ndim))
+    given = call.setting("axes", 1)
+    if not given:
+        given = [] if call.attr("noop_with_empty_axes", 0) else list(range(ndim))
+    axes = tuple(sorted({int(a) % ndim for a in given}))
     keepdims = bool(call.attr("keepdims", 1))
-    axes = tuple(sorted({int(a) % ndim for a in axes}))
     call.emit(call.proto.op_type, (call.x(),), axes=axes, keepdims=keepdims)
     return None
 
@@ -220,18 +215,22 @@ def resize(call: Call) -> bool | None:
     shape, out = call.shape(), call.out
     if len(shape) < 3 or shape[:2] != out.shape[:2]:
         return False
-    slot = 3
-    sizes = call.literal(slot)
+    sizes = call.literal(3)
     if sizes is not None and sizes.size:
         given = call.attr("axes")
         axes = [int(a) % len(shape) for a in given] if given else list(range(len(shape)))
+        old = sizes
 
         def want(after: After) -> np.ndarray:
-            return np.array([after.size(out, axis) for axis in axes], np.int64)
+            # Only batch and channels can change; other sizes are wishes that a policy may bend.
+            return np.array(
+                [
+                    after.size(out, axis) if axis < 2 else size
+                    for axis, size in zip(axes, old, strict=True)
+                ],
+                np.int64,
+            )
 
-        if len(axes) == sizes.size and not call.attr("keep_aspect_ratio_policy", "").startswith(
-            "not"
-        ):
-            call.rewrite(slot, want)
+        call.rewrite(3, want)
     call.emit("Resize", (call.x(),))
     return None

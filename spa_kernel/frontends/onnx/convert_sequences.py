@@ -55,6 +55,15 @@ def chunks(n: int, size: int) -> np.ndarray:
     return np.array([min(size, n - start) for start in range(0, n, size)], np.int64)
 
 
+@converts("Identity")
+def identity(call: Call) -> None:
+    name = call.proto.input[0]
+    if name in call.capture.sequences:
+        call.capture.sequences[call.proto.output[0]] = call.capture.sequences[name]
+    else:
+        call.emit("Identity", (call.x(),))
+
+
 @converts("SequenceConstruct")
 def sequence_construct(call: Call) -> None:
     call.capture.sequences[call.proto.output[0]] = [

@@ -119,9 +119,21 @@ def gather(call: Call) -> None:
         call.emit("Gather", (x, call.x(1)), axis=axis)
         return
     name = call.proto.input[1]
+    if call.capture.free(name):
+        # The table depends on the sizes that the model will run on: it cannot be written anew.
+        call.emit("Gather", (x, Value(name, content.shape, "constant", "int64")), axis=axis)
+        return
     index = np.where(content < 0, content + x.shape[axis], content).astype(np.int64)
     out = call.out
-    if content.ndim == 1:
+    if content.ndim != 1 and np.array_equal(index.ravel(), np.arange(x.shape[axis])):
+        # Every entry in order: an exporter's way to write a reshape.
+        def order(after: After) -> np.ndarray:
+            shape = after.shape(out)[axis : axis + content.ndim]
+            return np.arange(after.size(x, axis)).reshape(shape)
+
+        call.rewrite(1, order)
+        call.emit("Reshape", (x,))
+    elif content.ndim == 1:
         # A table of positions follows what it points at: written anew, not cut.
         table = Value(name, index.shape, "constant", "int64", index)
 

@@ -40,9 +40,7 @@ def given_inputs(model: onnx.ModelProto, inputs: Any) -> Given:
         inputs = [inputs]
     if len(inputs) > len(names):
         raise CaptureError(f"{len(inputs)} inputs were passed, the model has {names}")
-    return {
-        name: array_or_shape(name, value) for name, value in zip(names, inputs, strict=False)
-    }
+    return {name: array_or_shape(name, value) for name, value in zip(names, inputs, strict=False)}
 
 
 def is_shape(value: Any) -> bool:

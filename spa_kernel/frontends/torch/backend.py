@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -12,11 +13,11 @@ from torch import nn
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import CaptureError, SpaError, StaleSession
 from spa_kernel.frontends.backend import Backend, Change, Verification
-from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, record
+from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, quiet_eval, record
 from spa_kernel.frontends.torch.recorder import Recorder
 from spa_kernel.graph.ir import Graph
 from spa_kernel.plan.cost import CostModel
-from spa_kernel.surgery.torch import operate
+from spa_kernel.surgery.torch import Copies, operate
 
 
 class TorchBackend(Backend):
@@ -43,6 +44,7 @@ class TorchBackend(Backend):
         self.model = model
         self.inputs = normalise_inputs(inputs, *device_of(model))
         self._recorder: Recorder | None = None
+        self._copies: Copies = WeakValueDictionary()
         self._left: dict[str, tuple[int, tuple[int, ...]]] = {}
 
     def capture(self) -> Graph:
@@ -81,6 +83,7 @@ class TorchBackend(Backend):
             removed,
             verify=verify,
             flops=flops,
+            copies=self._copies,
             optimizer=optimizer,
         )
         recorders = [before, after]
@@ -111,16 +114,14 @@ class TorchBackend(Backend):
 
     def export(self, path: Path) -> None:
         args, kwargs = self.inputs
-        training = self.model.training
         try:
-            program = torch.onnx.export(
-                self.model.eval(), args, kwargs=kwargs, dynamo=True, verbose=False
-            )
+            with quiet_eval(self.model):
+                program = torch.onnx.export(
+                    self.model, args, kwargs=kwargs, dynamo=True, verbose=False
+                )
         except Exception as error:
             raise SpaError(
                 f"torch.onnx could not export {type(self.model).__name__}: {error}"
             ) from error
-        finally:
-            self.model.train(training)
         assert program is not None
         program.save(path)

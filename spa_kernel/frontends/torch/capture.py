@@ -154,10 +154,11 @@ def _record(model: nn.Module, inputs: Inputs, real: bool) -> Recorder:
         except DependsOnData:
             raise
         except Exception as error:
+            where = recorder.module or "its own code"
             raise CaptureError(
-                f"the forward of {type(model).__name__} fails in "
-                f"{recorder.module or 'its own code'} on inputs of shape {shapes(inputs)}: {type(error).__name__}: {error}. "
-                "Pass inputs that the model accepts."
+                f"the forward of {type(model).__name__} fails in {where} on inputs of shape "
+                f"{shapes(inputs)}: {type(error).__name__}: {error}. Pass inputs that the model "
+                "accepts."
             ) from error
     recorder.graph.equals = list(dict.fromkeys(EQUALS))
     for tensor in tensors_in(outputs):

@@ -14,8 +14,8 @@ from spa_kernel.frontends.torch.tracked import TrackedInt
 from spa_kernel.graph.sizes import Dim, SizeUse
 
 CHECKS = "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic"
-SHAPE = torch.Tensor.shape.__get__
-DEVICE = torch.Tensor.device.__get__  # type: ignore[attr-defined]
+SHAPE = torch.Tensor.shape.__get__  # type: ignore[attr-defined]
+DEVICE = torch.Tensor.device.__get__
 
 
 class Tracker(TorchFunctionMode):
