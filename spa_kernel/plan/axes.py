@@ -32,7 +32,7 @@ class Block:
     axes: np.ndarray
 
     def gone(self, removed: np.ndarray) -> np.ndarray:
-        """bool (n,): rows that have a removed label."""
+        """Bool (n,): rows that have a removed label."""
         gone: np.ndarray = removed[self.rows[:, 0]]
         for k in range(1, self.rows.shape[1]):
             gone |= removed[self.rows[:, k]]

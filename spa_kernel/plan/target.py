@@ -200,7 +200,7 @@ class Task:
         return np.array([portion(int(n), ratio) for n in self.sizes], dtype=np.int64)
 
     def by_ratio(self, ratio: float) -> np.ndarray:
-        """bool mask over labels for ``ratio=``."""
+        """Bool mask over labels for ``ratio=``."""
         if ratio == 0:
             return np.zeros(self.coupling.count, dtype=bool)
         units, order = self.units()
@@ -229,7 +229,7 @@ class Task:
         return rounded
 
     def by_cost(self, quantity: Quantity, target: float) -> np.ndarray:
-        """bool mask over labels for ``flops=`` or ``params=``."""
+        """Bool mask over labels for ``flops=`` or ``params=``."""
         nothing = np.zeros(self.coupling.count, dtype=bool)
         base = self.cost.count(quantity, nothing)
         if target == 1 or base == 0:

@@ -56,7 +56,7 @@ class Units:
         return np.bincount(self.owner, per_label[self.labels], minlength=len(self))
 
     def mark(self, chosen: np.ndarray, count: int) -> np.ndarray:
-        """bool mask over labels from a bool mask over units."""
+        """Bool mask over labels from a bool mask over units."""
         removed = np.zeros(count, dtype=bool)
         removed[self.labels[chosen[self.owner]]] = True
         return removed

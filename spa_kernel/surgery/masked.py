@@ -13,16 +13,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spa_kernel.frontends.torch.capture import Inputs, quiet_eval, tensors_in
 from spa_kernel.frontends.torch.recorder import flat, substitute
 
-LOW = {torch.float32, torch.float16, torch.bfloat16}
+LOW = frozenset({torch.float32, torch.float16, torch.bfloat16})
 NORMS = {"aten::native_layer_norm", "aten::native_group_norm", "aten::_fused_rms_norm"}
 
 
 class Double(TorchDispatchMode):
-    """Carries every call out in float64.
+    """Carries every call out in float64 (or, with ``low`` empty, as it is).
 
     Norms whose statistics change when channels go are left out (the affine part stays), so
     that a masked network and a pruned one can be compared exactly.
     """
+
+    def __init__(self, low: frozenset[torch.dtype] = LOW) -> None:
+        super().__init__()
+        self.low = low
 
     def __torch_dispatch__(
         self,
@@ -32,17 +36,19 @@ class Double(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
-        low = [t for a in (*args, *kwargs.values()) for t in flat(a) if t.dtype in LOW]
+        low = [t for a in (*args, *kwargs.values()) for t in flat(a) if t.dtype in self.low]
         if low:
             swap = {id(t): t.double() for t in low}
             args, kwargs = substitute(args, swap), substitute(kwargs, swap)
-        if kwargs.get("dtype") in LOW:
+        if kwargs.get("dtype") in self.low:
             kwargs["dtype"] = torch.float64
-        args = tuple(torch.float64 if isinstance(a, torch.dtype) and a in LOW else a for a in args)
+        args = tuple(
+            torch.float64 if isinstance(a, torch.dtype) and a in self.low else a for a in args
+        )
         if func._schema.name in NORMS:
             return self._affine(func._schema.name, args)
         result = func(*args, **kwargs)
-        if isinstance(result, torch.Tensor) and result.dtype in LOW:
+        if isinstance(result, torch.Tensor) and result.dtype in self.low:
             result = result.double()
         return result
 
@@ -61,32 +67,42 @@ class Double(TorchDispatchMode):
 
 
 @contextmanager
-def in_double(model: nn.Module, masked: dict[str, torch.Tensor]) -> Iterator[None]:
-    """All stored floating point tensors in float64 for a while, some of them masked."""
+def stored_as(
+    model: nn.Module, masked: dict[str, torch.Tensor], low: frozenset[torch.dtype]
+) -> Iterator[None]:
+    """Stored tensors in float64 for a while where their type is in ``low``, some masked."""
     stored = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    before = [(t, t.data) for t in stored.values() if t.dtype in LOW or t.dtype == torch.float64]
+    before = [(t, t.data) for t in stored.values()]
     try:
         for name, tensor in stored.items():
-            if name in masked or tensor.dtype in LOW:
-                tensor.data = masked[name] if name in masked else tensor.data.double()
+            if name in masked:
+                tensor.data = masked[name] if low else masked[name].to(tensor.dtype)
+            elif tensor.dtype in low:
+                tensor.data = tensor.data.double()
         yield
     finally:
         for tensor, data in before:
             tensor.data = data
 
 
-def run(model: nn.Module, inputs: Inputs, masked: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+def run(
+    model: nn.Module,
+    inputs: Inputs,
+    masked: dict[str, torch.Tensor],
+    low: frozenset[torch.dtype] = LOW,
+) -> list[torch.Tensor]:
     """Outputs of the network in float64, with some stored tensors replaced by masked ones."""
-    args, kwargs = (substitute(part, doubles(part)) for part in inputs)
-    with quiet_eval(model), torch.random.fork_rng(devices=[]), in_double(model, masked):
+    args, kwargs = (substitute(part, doubles(part, low)) for part in inputs)
+    with quiet_eval(model), torch.random.fork_rng(devices=[]), stored_as(model, masked, low):
         torch.manual_seed(0)
-        with Double():
-            return [t.double() for t in tensors_in(model(*args, **kwargs)) if t.is_floating_point()]
+        with Double(low):
+            outputs = tensors_in(model(*args, **kwargs))
+    return [t.double() for t in outputs if t.is_floating_point()]
 
 
-def doubles(value: Any) -> dict[int, torch.Tensor]:
+def doubles(value: Any, low: frozenset[torch.dtype]) -> dict[int, torch.Tensor]:
     """Float64 copies of the inputs of lower precision."""
-    return {id(t): t.double() for t in tensors_in(value) if t.dtype in LOW}
+    return {id(t): t.double() for t in tensors_in(value) if t.dtype in low}
 
 
 def difference(a: list[torch.Tensor], b: list[torch.Tensor]) -> float:

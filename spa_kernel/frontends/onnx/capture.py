@@ -125,13 +125,13 @@ class Captured:
         """
         from spa_kernel.frontends.onnx.convert import described
 
-        names = folded_inputs(node)
-        return any(
-            name in self._literal
-            or (name in self.tensors and self.known[name].size > 1)
-            and (described(node) or self.known[name].dtype.kind == "f")
-            for name in (names[:1] if node.op_type in SETTINGS else names)
-        )
+        def table(name: str) -> bool:
+            if name not in self.tensors or self.known[name].size == 1:
+                return False
+            return self.known[name].dtype.kind == "f" or described(node)
+
+        names = folded_inputs(node)[: 1 if node.op_type in SETTINGS else None]
+        return any(name in self._literal or table(name) for name in names)
 
     def _fold(self, node: onnx.NodeProto) -> dict[str, np.ndarray] | None:
         names = folded_inputs(node)
@@ -245,8 +245,16 @@ class Captured:
         contents = {n: c for n in names if (c := self.content(n)) is not None}
         found = infer.infer_shapes(node, types, contents, self.opsets, self.model.ir_version)
         if found is None:
-            found = {n: self._shape_by_running(n) for n in filter(None, node.output)}
+            found = {n: self._declared(n) or self._shape_by_running(n) for n in node.output if n}
         return found
+
+    def _declared(self, name: str) -> tuple[int, tuple[int, ...]] | None:
+        """What the model itself says about a value, where its sizes are fixed."""
+        for info in self.model.graph.value_info:
+            shape = infer.static_shape(info.type) if info.name == name else None
+            if shape is not None and not self.dynamic:
+                return info.type.tensor_type.elem_type, shape
+        return None
 
     def _shape_by_running(self, name: str) -> tuple[int, tuple[int, ...]]:
         if self._run is None:
