@@ -98,4 +98,4 @@ def _tqdm() -> Callable[..., Any]:
     """The bar that suits the place; tqdm looks for a notebook itself."""
     from tqdm.auto import tqdm
 
-    return tqdm  # type: ignore[no-any-return]
+    return tqdm

@@ -24,6 +24,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(completion.matcher)
     # a plan is shown as a table, too, though it knows nothing of views
+    assert shell.display_formatter is not None
     shell.display_formatter.mimebundle_formatter.for_type(Plan, mimebundle)
     shell.events.register("post_run_cell", magics.names.let_go)
     setattr(shell, _ATTRIBUTE, (magics, completion))
@@ -38,6 +39,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     magics, completion = getattr(shell, _ATTRIBUTE)
     delattr(shell, _ATTRIBUTE)
     shell.Completer.custom_matchers.remove(completion.matcher)
+    assert shell.display_formatter is not None
     shell.display_formatter.mimebundle_formatter.pop(Plan, None)
     shell.events.unregister("post_run_cell", magics.names.let_go)
     for name in magics.magics["line"]:

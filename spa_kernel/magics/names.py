@@ -73,7 +73,7 @@ class Names:
         """The session of the model of that name, if it has been analysed."""
         value = self.model(name)
         if _is_session(value):
-            return value  # type: ignore[no-any-return]
+            return value
         session = self._sessions.get(id(value))
         if session is None or self._models[session] is not value:
             return None

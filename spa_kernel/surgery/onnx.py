@@ -79,10 +79,10 @@ class Surgeon:
         for name, requests in needed.items():
             self._contents(name, requests)
 
-    def _attribute(self, rewrite: Rewrite, wanted: np.ndarray | int) -> None:
+    def _attribute(self, rewrite: Rewrite, wanted: np.ndarray | int | float) -> None:
         name = str(rewrite.slot)
         node = self.base.graph.node[rewrite.node]
-        new = [int(v) for v in wanted] if isinstance(wanted, np.ndarray) else int(wanted)
+        new = [int(v) for v in wanted] if isinstance(wanted, np.ndarray) else wanted
         old = [a for a in node.attribute if a.name == name]
         if old and helper.get_attribute_value(old[0]) == new:
             return

@@ -102,8 +102,10 @@ class Norm:
 
     def _channels(self, out: Value) -> dict[int, np.ndarray]:
         """For a scale or bias that is left out of the graph because it does nothing."""
-        mask = self.after.kept(out, 1)
-        return {} if mask.all() else {0: mask}
+        first = self.node.attrs.get("axis", 1)
+        last = out.ndim if "axis" in self.node.attrs else 2
+        losses = self.after.losses(out)
+        return {axis - first: mask for axis, mask in losses.items() if first <= axis < last}
 
     def _spread(self, name: str, axis: int, ndim: int, mask: np.ndarray) -> str:
         """Back to the original size: a zero is appended and taken for all removed indices."""

@@ -101,23 +101,24 @@ class Call:
             return None
         return float(content.flat[0])
 
-    def affine(self, slot: int, neutral: float) -> Value | None:
-        """A scale or bias per channel; ``None`` if the model fills it with the neutral number."""
-        if self.uniform(slot) == neutral:
-            self.fill(slot)
-            return None
-        return self.data(slot)
+    def affine(self, slot: int, neutral: float, axis: int = 1) -> Value | None:
+        """A scale or bias along the output's axes from ``axis`` on.
 
-    def fill(self, slot: int) -> None:
-        """Keep a uniform operand as long as the output's channels."""
-        content = self.capture.known[self.proto.input[slot]]
-        out = self.out
+        ``None`` if the model fills it with the neutral number itself: it ties nothing then.
+        """
+        if self.uniform(slot) != neutral:
+            return self.data(slot)
+        content, out = self.capture.known[self.proto.input[slot]], self.out
 
         def want(after: After) -> np.ndarray:
-            kept = after.kept(out, 1)
-            return content[kept] if content.shape == kept.shape else content
+            cut = content
+            for at, mask in after.losses(out).items():
+                if at >= axis and at - axis < content.ndim and content.shape[at - axis] > 1:
+                    cut = np.compress(mask, cut, axis=at - axis)
+            return cut
 
         self.rewrite(slot, want)
+        return None
 
     @property
     def outputs(self) -> list[Value]:

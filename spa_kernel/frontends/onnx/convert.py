@@ -29,6 +29,7 @@ def converts(*names: str) -> Callable[[Convert], Convert]:
 def described(proto: onnx.NodeProto) -> bool:
     """Whether there is a converter for the node's operator."""
     from spa_kernel.frontends.onnx import (  # noqa: F401 (they register converters)
+        convert_attention,
         convert_layers,
         convert_sequences,
         convert_shapes,

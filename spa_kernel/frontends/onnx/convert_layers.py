@@ -139,8 +139,9 @@ def batch_norm(call: Call) -> bool | None:
 def layer_norm(call: Call) -> bool | None:
     if any(call.proto.output[1:]):
         return False
-    bias = call.data(2) if call.proto.op_type == "LayerNormalization" else None
-    call.emit(call.proto.op_type, (call.x(), call.data(1), bias), axis=call.axis(-1))
+    axis = call.axis(-1)
+    bias = call.affine(2, 0.0, axis) if call.proto.op_type == "LayerNormalization" else None
+    call.emit(call.proto.op_type, (call.x(), call.affine(1, 1.0, axis), bias), axis=axis)
     return None
 
 

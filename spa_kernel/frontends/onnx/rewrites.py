@@ -46,7 +46,7 @@ class After:
         return new
 
 
-Want = Callable[[After], np.ndarray | int | None]
+Want = Callable[[After], np.ndarray | int | float | None]
 """The content that is needed after a prune; ``None`` where the present one does."""
 
 

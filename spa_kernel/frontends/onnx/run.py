@@ -51,21 +51,34 @@ class Light:
     def run(
         self, feeds: dict[str, np.ndarray], names: Sequence[str] | None = None
     ) -> list[np.ndarray]:
-        """Outputs (or the named ones), computed by onnxruntime if it is installed."""
+        """Outputs (or the named ones), by onnxruntime where it knows the operators."""
         source, feeds = self.model.SerializeToString(), {**feeds, **self.weights}
-        if importlib.util.find_spec("onnxruntime") is not None:
-            import onnxruntime as ort
+        if importlib.util.find_spec("onnxruntime") is None:
+            return run_reference(source, feeds, names)
+        import onnxruntime as ort
 
-            options = ort.SessionOptions()
-            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-            options.log_severity_level = 4
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        try:
             session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-            results = session.run(names, feeds)
-        else:
-            from onnx.reference import ReferenceEvaluator
+            return [np.asarray(r) for r in session.run(names, feeds)]
+        except Exception as error:
+            # Not every operator exists for every type there, such as convolutions in float64.
+            try:
+                return run_reference(source, feeds, names)
+            except Exception:
+                raise error from None
 
-            results = ReferenceEvaluator(source).run(names, feeds)
-        return [np.asarray(r) for r in results]
+
+def run_reference(
+    source: bytes, feeds: dict[str, np.ndarray], names: Sequence[str] | None
+) -> list[np.ndarray]:
+    """As `Light.run`, by the slow evaluator that comes with onnx."""
+    from onnx.reference import ReferenceEvaluator
+
+    results = ReferenceEvaluator(source).run(names, feeds)
+    return [np.asarray(r) for r in results]
 
 
 def random_inputs(

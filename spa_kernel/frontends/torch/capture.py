@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import is_not
 from typing import Any
 
 import torch
@@ -63,6 +64,35 @@ def _tensor(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 @contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Take back what a forward writes into its modules: caches, counters, new attributes."""
+    before = [(vars(m), dict(vars(m))) for m in model.modules()]
+    containers = [
+        (value, value.copy())
+        for _, attributes in before
+        for value in attributes.values()
+        if type(value) in (dict, list, set)
+    ]
+    try:
+        yield
+    finally:
+        for present, attributes in before:
+            for name in [n for n in present if n not in attributes]:
+                del present[name]
+            for name, value in attributes.items():
+                if present.get(name, present) is not value:
+                    present[name] = value
+        for container, copy in containers:
+            if (
+                len(container) != len(copy)
+                or any(map(is_not, container, copy))
+                or (type(container) is dict and any(map(is_not, container.values(), copy.values())))
+            ):
+                container.clear()
+                (container.extend if type(container) is list else container.update)(copy)
+
+
+@contextmanager
 def quiet_eval(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, no gradients, no fused shortcuts; everything is put back afterwards."""
     modes = [(m, m.training) for m in model.modules()]
@@ -72,7 +102,7 @@ def quiet_eval(model: nn.Module) -> Iterator[None]:
             if training:
                 module.training = False
         torch.backends.mha.set_fastpath_enabled(False)
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), unchanged(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
