@@ -270,13 +270,22 @@ def finish(solver: Solver) -> Coupling:
         start += array.size
     numbers = solver.labels.reason(names)
     frozen = numbers != FREE
-    return Coupling(
-        graph=solver.graph,
-        axes={axis: compact[id(array)] for axis, array in kept.items()},
-        count=len(names),
-        frozen=frozen,
-        reasons={int(i): solver.reasons[numbers[i]] for i in np.flatnonzero(frozen)},
-    )
+    reasons = {int(i): solver.reasons[numbers[i]] for i in np.flatnonzero(frozen)}
+    axes = {axis: compact[id(array)] for axis, array in kept.items()}
+    # Rows of a table that this input does not reach may be needed by the next one.
+    used, weighty = np.zeros((2, len(names)), dtype=bool)
+    for kind, mask in (("activation", used), ("parameter", weighty)):
+        of_kind = {id(a): a for (value, _), a in axes.items() if value.kind == kind}
+        for array in of_kind.values():
+            mask[array] = True
+    for mask, reason in (
+        (~used, "the forward does not reach it with this input"),
+        (~weighty, "only buffers have it, no parameter"),
+    ):
+        new = np.flatnonzero(mask & ~frozen)
+        frozen[new] = True
+        reasons.update(dict.fromkeys(new.tolist(), reason))
+    return Coupling(solver.graph, axes, len(names), frozen, reasons)
 
 
 def couple(graph: Graph) -> Coupling:
