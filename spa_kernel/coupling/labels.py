@@ -171,6 +171,7 @@ class Labels:
         if whole.any():
             self.freeze(y[:, whole], reason)
             if whole.all():
+                self.freeze(x, reason)
                 return True
             y = y[:, ~whole]
         if np.isin(x, y).any():

@@ -58,7 +58,7 @@ operator("Div", zero=quotient_zero)(elementwise)
 
 
 def clip_zero(node: Node) -> Zero:
-    low, high = node.attrs.get("low"), node.attrs.get("high")
+    low, high = node.attrs.get("min"), node.attrs.get("max")
     inside = (low is None or low <= 0) and (high is None or high >= 0)
     return "all" if inside and len(node.inputs) == 1 else "never"
 

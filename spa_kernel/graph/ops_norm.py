@@ -38,6 +38,22 @@ def layer_norm(node: Node) -> Iterator[Statement]:
                     yield Same((out, shift + axis), (value, axis))
 
 
+@operator("WeightNormalization")
+def weight_norm(node: Node) -> Iterator[Statement]:
+    """``g * v / |v|``, the length taken over all axes but one.
+
+    Indices go from those axes exactly, since zeros add nothing to a length.
+    """
+    v, g, out = node.inputs[0], node.inputs[1], node.outputs[0]
+    assert v is not None and g is not None
+    for axis in range(v.ndim):
+        yield Same((out, axis), (v, axis))
+        if axis == node.attrs["axis"]:
+            yield Same((out, axis), (g, axis))
+        elif v.shape[axis] != 1:
+            yield Summed((v, axis))
+
+
 @operator("GroupNormalization", zero=affine_zero)
 def group_norm(node: Node) -> Iterator[Statement]:
     x, out = node.inputs[0], node.outputs[0]

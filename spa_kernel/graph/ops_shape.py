@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from spa_kernel.graph.ir import Axis, Node, Value
-from spa_kernel.graph.operators import Fixed, Product, Same, Segment, Statement, operator
+from spa_kernel.graph.operators import Fixed, Product, Same, Segment, Statement, Zero, operator
 from spa_kernel.graph.ops_elementwise import broadcast
 
 
@@ -146,7 +146,12 @@ def tile(node: Node) -> Iterator[Statement]:
             yield Product((out, axis), ((copies, 0), (x, axis)))
 
 
-@operator("Pad")
+def pad_zero(node: Node) -> Zero:
+    """Constants that are padded in are there for removed channels too."""
+    return "all" if not node.attrs.get("value") else "never"
+
+
+@operator("Pad", zero=pad_zero)
 def pad(node: Node) -> Iterator[Statement]:
     x, out = node.inputs[0], node.outputs[0]
     assert x is not None
@@ -157,6 +162,16 @@ def pad(node: Node) -> Iterator[Statement]:
             reason = f"{node.where} pads this axis"
             yield Fixed((x, axis), reason)
             yield Fixed((out, axis), reason)
+
+
+@operator("Roll")
+def roll(node: Node) -> Iterator[Statement]:
+    """The distance is written in the code, and would be another one on a shorter axis."""
+    x, out = node.inputs[0], node.outputs[0]
+    assert x is not None
+    for axis in node.attrs["axes"]:
+        yield Fixed((x, axis), f"{node.where} rolls this axis")
+    yield from others(out, x, *node.attrs["axes"])
 
 
 @operator("DepthToSpace")

@@ -221,7 +221,7 @@ class SPAMagics(Magics):
         """Save the prunes of a model, to be continued with %spa_load."""
         path = take.file(args.file)
         self._known(args.model).save(path)
-        return Written(path, "session")
+        return Written(path, "Session")
 
     @line_magic
     @magic_arguments()

@@ -139,5 +139,5 @@ def _(criteria: Criteria) -> list[Block]:
 
 @describe.register
 def _(written: Written) -> list[Block]:
-    return [Line(f"{written.what.capitalize()} written to {written.path} "
+    return [Line(f"{written.what} written to {written.path} "
                  f"({short(written.path.stat().st_size)}B)")]  # fmt: skip

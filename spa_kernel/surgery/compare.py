@@ -12,7 +12,6 @@ from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import VerificationFailed
 from spa_kernel.graph.ir import Graph, Node
 
-
 MEMORY = {"Identity", "Reshape", "Expand", "Transpose"}
 
 

@@ -14,6 +14,8 @@ from spa_kernel.frontends.torch.capture import Inputs, quiet_eval, tensors_in
 from spa_kernel.frontends.torch.recorder import flat, substitute
 
 LOW = frozenset({torch.float32, torch.float16, torch.bfloat16})
+BATCH_NORMS = {"aten::native_batch_norm"}
+"""Only where they take the statistics of their own input (standardised weights)."""
 NORMS = {"aten::native_layer_norm", "aten::native_group_norm", "aten::_fused_rms_norm"}
 
 
@@ -45,8 +47,9 @@ class Double(TorchDispatchMode):
         args = tuple(
             torch.float64 if isinstance(a, torch.dtype) and a in self.low else a for a in args
         )
-        if func._schema.name in NORMS:
-            return self._affine(func._schema.name, args)
+        name = func._schema.name
+        if name in NORMS or (name in BATCH_NORMS and args[5]):
+            return self._affine(name, args)
         result = func(*args, **kwargs)
         if isinstance(result, torch.Tensor) and result.dtype in self.low:
             result = result.double()
@@ -54,9 +57,10 @@ class Double(TorchDispatchMode):
 
     def _affine(self, name: str, args: tuple[Any, ...]) -> Any:
         x, (weight, bias) = args[0], args[1:3]
-        if name != "aten::native_group_norm":
+        per_channel = name == "aten::native_group_norm" or name in BATCH_NORMS
+        if not per_channel:
             weight, bias = args[2], args[3] if name == "aten::native_layer_norm" else None
-        view = (-1,) + (1,) * (x.ndim - 2) if name == "aten::native_group_norm" else None
+        view = (-1,) + (1,) * (x.ndim - 2) if per_channel else None
         y = x.clone()
         if weight is not None:
             y = y * (weight.view(view) if view else weight)

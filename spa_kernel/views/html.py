@@ -68,7 +68,8 @@ def _fact(fact: Fact) -> str:
 
 
 def _code(text: str) -> str:
-    return f'<code class="spa-code">{escape(text)}</code>'
+    # not <code>: JupyterLab would put each of them in a grey box
+    return f'<span class="spa-code">{escape(text)}</span>'
 
 
 def _hover(title: str) -> str:

@@ -55,10 +55,7 @@ _RULES = """
 }
 .spa-view .spa-table tbody td.spa-share { white-space: nowrap; }
 .spa-view td li .spa-code { white-space: pre-wrap; }
-.spa-view .spa-code {
-  background: transparent; color: inherit; padding: 0; font-size: .95em;
-  font-family: var(--jp-code-font-family, monospace);
-}
+.spa-view .spa-code { font-family: var(--jp-code-font-family, monospace); font-size: .95em; }
 .spa-view summary { cursor: pointer; }
 .spa-view .spa-fold { margin: .6em 0; }
 .spa-view .spa-fold > summary { color: var(--spa-soft); }

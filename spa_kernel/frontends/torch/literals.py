@@ -80,9 +80,11 @@ def split(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> 
     sizes = argument(args, kwargs, 1, "split_size_or_sections", kwargs.get("split_size"))
     axes = parts(look, out, argument(args, kwargs, 2, "dim", 0))
     if isinstance(sizes, int):
-        sizes = [sizes] * (len(axes) - 1)
-    for axis, size in zip(axes, sizes, strict=False):
-        yield axis, expression(size)
+        sizes = [sizes] * len(axes)
+    for (value, at), size in zip(axes, sizes, strict=False):
+        # A shorter last part is what is left over: as many parts only if it keeps its size.
+        length = value.shape[at]
+        yield (value, at), expression(size) if length == size else Const(length)
 
 
 @reads(torch.Tensor.chunk, torch.chunk, torch.Tensor.tensor_split, torch.tensor_split)

@@ -49,7 +49,12 @@ class Tracker(TorchFunctionMode):
             return self._size(func, args, kwargs)
         if func == DEVICE and args[0].device.type == "meta":
             return self.device
-        if type(func) is types.FunctionType and set(CHECKS) & set(func.__code__.co_names):
+        reader = READERS.get(func)
+        if (
+            reader is None
+            and type(func) is types.FunctionType
+            and set(CHECKS) & set(func.__code__.co_names)
+        ):
             if func in self._inside:
                 # It asks in a way of its own; leave it alone, nothing in it is seen then.
                 return func(*args, **kwargs)
@@ -65,7 +70,6 @@ class Tracker(TorchFunctionMode):
         new = nodes[start:]
         if new:
             sizes = self.recorder.graph.sizes
-            reader = READERS.get(func)
             if reader is not None:
                 for axis, expr in reader(self.recorder, args, kwargs, out, new):
                     sizes.append(SizeUse(axis, expr, new[-1].where))

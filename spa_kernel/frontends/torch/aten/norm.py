@@ -50,6 +50,12 @@ def group_norm(call: Call) -> None:
     )
 
 
+@aten("_weight_norm_interface", "_weight_norm")
+def weight_norm(call: Call) -> None:
+    a = call.args
+    call.emit("WeightNormalization", [a["v"], a["g"]], call.outs[:1], axis=a["dim"])
+
+
 @aten("_softmax", "_safe_softmax", "softmax")
 def softmax(call: Call) -> None:
     call.emit("Softmax", [call.args["self"]], axis=call.args["dim"] % call.args["self"].ndim)

@@ -59,7 +59,7 @@ def clip(call: Call) -> None:
     if len(call.tensors()) == 1:
         low = call.args.get("min", call.args.get("min_val"))
         high = call.args.get("max", call.args.get("max_val"))
-        call.emit("Clip", call.tensors(), low=low, high=high)
+        call.emit("Clip", call.tensors(), min=low, max=high)
 
 
 @aten("copy_")

@@ -160,10 +160,8 @@ def flip(call: Call) -> None:
 
 @aten("roll")
 def roll(call: Call) -> None:
-    """Rolling an axis by a literal mixes indices: fixed, other axes go through."""
     x = call.args["self"]
-    dims = [d % x.ndim for d in call.args["dims"]] or list(range(x.ndim))
-    call.emit("Pad", [x], pads=[(1, -1) if i in dims else (0, 0) for i in range(x.ndim)])
+    call.emit("Roll", [x], axes=[d % x.ndim for d in call.args["dims"]] or list(range(x.ndim)))
 
 
 @aten("constant_pad_nd", "pad")
@@ -172,7 +170,7 @@ def pad(call: Call) -> None:
     pads = [(0, 0)] * x.ndim
     for i in range(0, len(amounts), 2):
         pads[x.ndim - 1 - i // 2] = (amounts[i], amounts[i + 1])
-    call.emit("Pad", [x], pads=pads)
+    call.emit("Pad", [x], pads=pads, value=call.args.get("value"))
 
 
 @aten("pixel_shuffle")
