@@ -17,11 +17,20 @@ def stored_axes(coupling: Coupling) -> list[Axis]:
     return [(v, a) for v in order for a in range(v.ndim) if (v, a) in coupling.axes]
 
 
+def weighty(coupling: Coupling) -> np.ndarray:
+    """Mask of the labels that a parameter has."""
+    mask = np.zeros(coupling.count, dtype=bool)
+    arrays = {id(a): a for (v, _), a in coupling.axes.items() if v.kind == "parameter"}
+    for labels in arrays.values():
+        mask[labels] = True
+    return mask
+
+
 def group(coupling: Coupling) -> list[Group]:
     """Two labels are in one group when they occur equally often on the same stored axes.
 
     Labels are told apart by a 64-bit sum over (axis, count) pairs of fixed random numbers, so
-    that the cost is that of one sort.
+    that the cost is that of one sort. What only buffers have is no group.
     """
     axes = stored_axes(coupling)
     # Most axes are alike (weight, bias, statistics, next layer's columns): look at each once.
@@ -42,7 +51,7 @@ def group(coupling: Coupling) -> list[Group]:
         first[names] = np.minimum(first[names], position + where)
         position += labels.size
         touches.append((names, members))
-    used = np.flatnonzero(first < np.iinfo(np.int64).max)
+    used = np.flatnonzero((first < np.iinfo(np.int64).max) & weighty(coupling))
     used = used[np.argsort(first[used])]
     key = signature[used] ^ coupling.frozen[used].astype(np.uint64)
     _, start, which = np.unique(key, return_index=True, return_inverse=True)
@@ -53,7 +62,8 @@ def group(coupling: Coupling) -> list[Group]:
     member_axes: list[list[int]] = [[] for _ in parts]
     for names, members in touches:
         for number in np.unique(owner[names]):
-            member_axes[number].extend(members)
+            if number >= 0:
+                member_axes[number].extend(members)
     groups = []
     for number, (labels, members) in enumerate(zip(parts, member_axes, strict=True)):
         pairs = [(axes[i][0].name, axes[i][1]) for i in sorted(members)]

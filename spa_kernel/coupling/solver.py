@@ -98,7 +98,9 @@ class Solver:
             case Summed(axis):
                 if not self._is_zero(axis):
                     self._fix(axis, self.number(self._nonzero()))
-            case Fixed(axis, reason):
+            case Fixed(axis, reason, quiet):
+                if not quiet and axis[0].kind == "parameter":
+                    self.state(axis)
                 self._fix(axis, self.number(reason))
             case Segment(whole, parts):
                 self._segment(whole, parts)

@@ -57,10 +57,14 @@ class Product:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fixed:
-    """No index of the axis can go, for a reason that is shown to the person."""
+    """No index of the axis can go, for a reason that is shown to the person.
+
+    ``quiet``: nobody takes this for a channel axis (a kernel's), so it is not listed.
+    """
 
     axis: Axis
     reason: str
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -65,7 +65,7 @@ def convolution(node: Node, rows: int, columns: int) -> Iterator[Statement]:
         yield Fixed((out, axis), "a spatial axis of a convolution")
     for axis in range(2, x.ndim):
         yield Fixed((x, axis), "a spatial axis of a convolution")
-        yield Fixed((weight, axis), "an axis of a convolution's kernel")
+        yield Fixed((weight, axis), "an axis of a convolution's kernel", quiet=True)
 
 
 def gemm_axes(node: Node) -> tuple[Axis, Axis, Axis, Axis]:

@@ -138,6 +138,7 @@ def marginals(scores: np.ndarray, axes: list[int], agg: str) -> Iterator[np.ndar
 
 
 def reduce(scores: np.ndarray, axes: tuple[int, ...], agg: str) -> np.ndarray:
+    """Sum (or take the maximum) over some axes, in double precision."""
     if not axes:
         # numpy would copy everything, in double precision.
         return scores
@@ -173,6 +174,7 @@ def normalise(scores: np.ndarray, norm: str) -> np.ndarray:
 
 
 def ratio(scores: np.ndarray, divisor: float) -> np.ndarray:
+    """Divide, unless by nothing."""
     return scores / divisor if divisor else scores
 
 

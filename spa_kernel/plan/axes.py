@@ -127,6 +127,7 @@ class DistinctAxes:
 
 
 def block(arrays: list[np.ndarray], axes: list[int]) -> Block:
+    """Join the label arrays of some axes into one."""
     lengths = [len(arrays[n]) for n in axes]
     return Block(
         rows=np.concatenate([arrays[n] for n in axes]),

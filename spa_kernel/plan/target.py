@@ -135,6 +135,7 @@ def check_arguments(
 
 
 def number(value: Any) -> bool:
+    """Whether a value is a finite real number."""
     real = isinstance(value, int | float | np.integer | np.floating)
     return real and not isinstance(value, bool) and math.isfinite(value)
 

@@ -109,20 +109,24 @@ def from_json(text: str) -> Plan:
 
 
 def damaged(what: str) -> InfeasibleTarget:
+    """The error for a text that holds no plan."""
     return InfeasibleTarget(f"the plan is damaged: {what}. Make the plan again")
 
 
 def mapping(value: Any, what: str) -> dict[str, Any]:
+    """A JSON object, or an error."""
     if not isinstance(value, dict):
         raise damaged(f"{what} must be an object, not {type(value).__name__}")
     return value
 
 
 def field(top: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object inside the plan."""
     return mapping(top.get(name), name)
 
 
 def items(top: dict[str, Any], name: str) -> list[Any]:
+    """A list inside the plan."""
     value = top.get(name)
     if not isinstance(value, list):
         raise damaged(f"{name} must be a list, not {type(value).__name__}")
@@ -137,6 +141,7 @@ def whole(value: Any, what: str) -> int:
 
 
 def count_pair(value: Any, what: str) -> tuple[int, int]:
+    """Two numbers, before and after, that do not grow."""
     if not isinstance(value, list) or len(value) != 2:
         raise damaged(f"{what} must be two numbers, before and after")
     before, after = whole(value[0], what), whole(value[1], what)
@@ -146,6 +151,7 @@ def count_pair(value: Any, what: str) -> tuple[int, int]:
 
 
 def width_pair(value: Any, what: str) -> tuple[int, int]:
+    """Two widths, before and after, that fit an array."""
     before, after = count_pair(value, what)
     if before >= 2**63:
         raise damaged(f"{what} is out of range")
@@ -153,6 +159,7 @@ def width_pair(value: Any, what: str) -> tuple[int, int]:
 
 
 def sorted_indices(value: Any, what: str) -> np.ndarray:
+    """Strictly growing indices as an int64 array."""
     if not isinstance(value, list):
         raise damaged(f"{what} must be a list")
     for index in value:
@@ -165,6 +172,7 @@ def sorted_indices(value: Any, what: str) -> np.ndarray:
 
 
 def looked_up(arrays: list[np.ndarray], number: Any, what: str) -> np.ndarray:
+    """A copy of one of the shared index arrays."""
     if whole(number, what) >= len(arrays):
         raise damaged(f"{what} names indices that are not there")
     indices: np.ndarray = arrays[number].copy()
@@ -172,12 +180,14 @@ def looked_up(arrays: list[np.ndarray], number: Any, what: str) -> np.ndarray:
 
 
 def axis_number(text: str, name: str) -> int:
+    """An axis written as a JSON key."""
     if not text.isdecimal() or not text.isascii() or str(int(text[:9])) != text:
         raise damaged(f"{text!r:.40} is not an axis of {name!r}")
     return int(text)
 
 
 def member_list(value: Any, name: str) -> Members:
+    """Pairs of a tensor's name and an axis."""
     what = f"members of {name!r}"
     if not isinstance(value, list):
         raise damaged(f"{what} must be a list")

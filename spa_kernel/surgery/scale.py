@@ -86,9 +86,9 @@ class Folding:
                 return None
             into = pulled.setdefault(node, {})
             for operand, mark in wanted.items():
-                into[operand] = into[operand] | mark if operand in into else mark
+                into[operand] = np.logical_or(into.get(operand, False), mark)
                 if operand in marks:
-                    marks[operand] = marks[operand] | mark
+                    marks[operand] = np.logical_or(marks[operand], mark)
                 else:
                     marks[operand] = mark
                     heapq.heappush(heap, (-self._made_at(operand), id(operand), operand))
@@ -125,11 +125,12 @@ class Folding:
         if node.op in MOVES:
             source = operands[0]
             numbers = moved(node, np.arange(int(np.prod(source.shape))).reshape(source.shape), out)
-            pulled = np.zeros(source.shape, dtype=bool)
-            pulled.reshape(-1)[numbers[mark]] = True
-            return {source: pulled}
+            found_: Marks = {source: np.zeros(source.shape, dtype=bool)}
+            found_[source].reshape(-1)[numbers[mark]] = True
+            return found_
         if node.op == "Concat":
-            axis, start, found = node.attrs["axis"], 0, {}
+            axis, start = node.attrs["axis"], 0
+            found: Marks = {}
             for value in operands:
                 stop = start + value.shape[axis]
                 part = mark.take(np.arange(start, stop), axis=axis)
@@ -166,7 +167,7 @@ class Folding:
             return {operands[0]: np.ones(operands[0].shape, dtype=bool)} if mark.all() else None
         axis = 1 if node.op == "Conv" else mark.ndim - 1
         rest = tuple(i for i in range(mark.ndim) if i != axis)
-        rows = mark.any(axis=rest)
+        rows: np.ndarray = np.asarray(mark.any(axis=rest))
         if not np.array_equal(rows, mark.all(axis=rest)) or weight.ndim < 2:
             return None
         at = 0 if node.op == "Conv" else weight.ndim - 1 - node.attrs.get("transB", 0)
