@@ -21,7 +21,7 @@ from spa_kernel.errors import (
 )
 from spa_kernel.importance import criteria, criterion
 from spa_kernel.plan import Plan
-from spa_kernel.session import Report, Session, analyze
+from spa_kernel.session import Report, Session, analyze, load
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -42,6 +42,7 @@ __all__ = [
     "analyze",
     "criteria",
     "criterion",
+    "load",
 ]
 
 

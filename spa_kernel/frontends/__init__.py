@@ -10,7 +10,7 @@ from spa_kernel.errors import CaptureError
 from spa_kernel.frontends.backend import Backend
 
 
-def open_model(model: Any, inputs: Any) -> Backend:
+def backend_for(model: Any) -> type[Backend]:
     """The backend for a model, told by its type; frameworks are imported only when used.
 
     Raises
@@ -21,11 +21,11 @@ def open_model(model: Any, inputs: Any) -> Backend:
     if _is(model, "torch.nn", "Module"):
         from spa_kernel.frontends.torch.backend import TorchBackend
 
-        return TorchBackend(model, inputs)
+        return TorchBackend
     if _is(model, "onnx", "ModelProto") or isinstance(model, str | Path):
         from spa_kernel.frontends.onnx.backend import OnnxBackend
 
-        return OnnxBackend(model, inputs)
+        return OnnxBackend
     raise CaptureError(
         f"{type(model).__module__}.{type(model).__name__} is not a model: pass a torch.nn.Module, "
         "an onnx.ModelProto or the path of an .onnx file"

@@ -51,6 +51,15 @@ class Backend(ABC):
     model: Any
 
     @abstractmethod
+    def __init__(self, model: Any, inputs: Any) -> None:
+        """Check that the model can be read with these inputs.
+
+        Raises
+        ------
+        CaptureError
+        """
+
+    @abstractmethod
     def capture(self) -> Graph:
         """Read the current model into a standard graph; the model is left as it was.
 
@@ -78,6 +87,29 @@ class Backend(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise `StaleSession` if the model's structure was changed from outside."""
+
+    @abstractmethod
+    def snapshot(self) -> bytes:
+        """The content of every tensor of the current model."""
+
+    @abstractmethod
+    def restore(self, content: bytes) -> None:
+        """Give the model's tensors the content of a `snapshot` of the same shapes.
+
+        Raises
+        ------
+        SpaError
+            The shapes or names differ; the model is left as it is.
+        """
+
+    @abstractmethod
+    def example(self) -> bytes:
+        """The example inputs, for `open_example`."""
+
+    @staticmethod
+    @abstractmethod
+    def open_example(content: bytes) -> Any:
+        """Example inputs as the constructor takes them."""
 
     @abstractmethod
     def export(self, path: Path) -> None:

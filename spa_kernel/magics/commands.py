@@ -269,6 +269,11 @@ class SPAMagics(Magics):
         model = self.names.model(name)
         if isinstance(model, spa.Session):
             raise SpaError(f"{name} is a session, analysed already: %spa_show {name}")
+        before = self.names.session(name)
         session = spa.analyze(model, inputs, name=name)
         self.names.keep(name, session)
+        if before is not None and before.history.position:
+            print(
+                f"{name} is analysed anew; its earlier prunes cannot be undone any more."
+            )
         return session

@@ -13,9 +13,10 @@ import numpy as np
 from spa_kernel import progress
 from spa_kernel.coupling.result import Group
 from spa_kernel.errors import InfeasibleTarget
-from spa_kernel.frontends import open_model
+from spa_kernel.frontends import backend_for
 from spa_kernel.importance import group_scores
 from spa_kernel.plan import Plan, make_plan
+from spa_kernel.session import persist
 from spa_kernel.session.analysis import Analysis
 from spa_kernel.session.explain import Explanation, explain
 from spa_kernel.session.history import History
@@ -29,19 +30,19 @@ class Session(Rich):
     """Everything that can be done with one model; made by `spa_kernel.analyze`."""
 
     def __init__(self, model: Any, inputs: Any = None, *, name: str | None = None) -> None:
-        self._backend = open_model(model, inputs)
+        self.backend = backend_for(model)(model, inputs)
         self.name = name or type(self.model).__name__
-        self._history = History(Analysis.of(self._backend))
+        self._history = History(Analysis.of(self.backend))
 
     @property
     def model(self) -> Any:
         """The current model; for torch the very object that was passed in."""
-        return self._backend.model
+        return self.backend.model
 
     @property
     def framework(self) -> str:
         """``"torch"`` or ``"onnx"``."""
-        return self._backend.framework
+        return self.backend.framework
 
     @property
     def history(self) -> History:
@@ -128,7 +129,7 @@ class Session(Rich):
         progress.report("scoring")
         return group_scores(
             self.analysis.coupling,
-            self._backend.array,
+            self.backend.array,
             criterion,
             agg=agg,
             norm=norm,
@@ -191,7 +192,7 @@ class Session(Rich):
                 raise InfeasibleTarget(
                     f"{name}= is not available yet: give ratio=, flops= or params="
                 )
-        self._backend.check()
+        self.backend.check()
         scores = self.importance(criterion, data, loss, agg, norm, seed)
         progress.report("planning")
         called = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", "own")
@@ -249,15 +250,15 @@ class Session(Rich):
                 "or session.prune(ratio=0.5)"
             )
         start = time.perf_counter()
-        self._backend.check()
+        self.backend.check()
         plan = self.plan(**wishes) if plan is None else plan
         coupling = self.analysis.coupling
         removed = plan.mask(coupling)
         progress.report("applying")
-        change, verification = self._backend.apply(
+        change, verification = self.backend.apply(
             coupling, removed, verify=verify, optimizer=optimizer
         )
-        analysis = Analysis.of(self._backend)
+        analysis = Analysis.of(self.backend)
         lost = self._history.undone
         seconds = time.perf_counter() - start
         step = self._history.add(label(plan), analysis, plan, change, seconds)
@@ -271,7 +272,7 @@ class Session(Rich):
         ------
         InfeasibleTarget, StaleSession
         """
-        self._backend.check()
+        self.backend.check()
         self._history.undo(steps)
 
     def redo(self, steps: int = 1) -> None:
@@ -281,7 +282,7 @@ class Session(Rich):
         ------
         InfeasibleTarget, StaleSession
         """
-        self._backend.check()
+        self.backend.check()
         self._history.redo(steps)
 
     def reset(self) -> None:
@@ -298,8 +299,14 @@ class Session(Rich):
             Where the model cannot be exported.
         """
         path = Path(path)
-        self._backend.export(path)
+        self.backend.export(path)
         return path
+
+    def save(self, path: str | Path) -> Path:
+        """Write plans and tensors of all steps up to this one, for `spa_kernel.load`."""
+        self.backend.check()
+        persist.save(self, Path(path))
+        return Path(path)
 
     def __repr__(self) -> str:
         flops, params = self.cost
@@ -339,3 +346,21 @@ def analyze(model: Any, inputs: Any = None, *, name: str | None = None) -> Sessi
         Where this is no model, or its forward fails on these inputs.
     """
     return Session(model, inputs, name=name)
+
+
+def load(path: str | Path, model: Any) -> Session:
+    """Bring a fresh model to where a saved session stood, history included.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that `Session.save` wrote.
+    model : torch.nn.Module or onnx.ModelProto
+        Built as the saved one was, before any prune; it takes over the saved tensors.
+
+    Raises
+    ------
+    SpaError
+        The file holds no session or does not fit the model, which is left as it is.
+    """
+    return persist.load(Session, Path(path), model)

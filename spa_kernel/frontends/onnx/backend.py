@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import onnx
 
 from spa_kernel.coupling.result import Coupling
-from spa_kernel.errors import CaptureError, StaleSession
+from spa_kernel.errors import CaptureError, SpaError, StaleSession
 from spa_kernel.frontends.backend import Backend, Change, Verification
 from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph, inline
 from spa_kernel.frontends.onnx.inputs import given_inputs
@@ -91,6 +92,28 @@ class OnnxBackend(Backend):
             raise StaleSession(
                 "nodes or weight shapes of the model were changed from outside: analyse it again"
             )
+
+    def snapshot(self) -> bytes:
+        return self.model.SerializeToString()
+
+    def restore(self, content: bytes) -> None:
+        saved = onnx.ModelProto.FromString(content)
+        if signature(saved) != signature(self.model):
+            raise SpaError(
+                "the saved model has other nodes or weight shapes than this one: load into the "
+                "model that was analysed first, before any prune"
+            )
+        self.model.CopyFrom(saved)
+        self._settled()
+
+    def example(self) -> bytes:
+        given = self._given.items()
+        shapes = {n: list(v.shape if isinstance(v, np.ndarray) else v) for n, v in given}
+        return json.dumps(shapes).encode()
+
+    @staticmethod
+    def open_example(content: bytes) -> Any:
+        return {name: tuple(shape) for name, shape in json.loads(content).items()} or None
 
     def export(self, path: Path) -> None:
         large = sum(len(t.raw_data) for t in self.model.graph.initializer) >= LIMIT

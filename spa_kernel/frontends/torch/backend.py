@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -99,8 +101,11 @@ class TorchBackend(Backend):
         return journal, verification
 
     def _structure(self) -> dict[str, tuple[int, tuple[int, ...]]]:
-        tensors = (*self.model.named_parameters(), *self.model.named_buffers())
-        return {name: (id(t), tuple(t.shape)) for name, t in tensors}
+        return {name: (id(t), tuple(t.shape)) for name, t in self._tensors()}
+
+    def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        yield from self.model.named_parameters()
+        yield from self.model.named_buffers()
 
     def check(self) -> None:
         now = self._structure()
@@ -111,6 +116,29 @@ class TorchBackend(Backend):
                 f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''} "
                 "is another tensor or has another shape. Analyse the model again."
             )
+
+    def snapshot(self) -> bytes:
+        return packed(dict(self._tensors()))
+
+    def restore(self, content: bytes) -> None:
+        saved, own = unpacked(content), dict(self._tensors())
+        wrong = [n for n in {**own, **saved} if not alike(own.get(n), saved.get(n))]
+        if wrong:
+            raise SpaError(
+                f"the saved tensors do not fit {type(self.model).__name__}: "
+                f"{', '.join(wrong[:3])}. Load into a model that is built as the saved one was, before any prune"
+            )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(saved[name])
+
+    def example(self) -> bytes:
+        args, kwargs = self.inputs
+        return packed(args or kwargs)
+
+    @staticmethod
+    def open_example(content: bytes) -> Any:
+        return unpacked(content)
 
     def export(self, path: Path) -> None:
         args, kwargs = self.inputs
@@ -125,3 +153,20 @@ class TorchBackend(Backend):
             ) from error
         assert program is not None
         program.save(path)
+
+
+def packed(content: Any) -> bytes:
+    """Tensors in containers, in torch's own format."""
+    file = BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+def unpacked(content: bytes) -> Any:
+    """The same again; nothing in it is executed."""
+    return torch.load(BytesIO(content), weights_only=True)
+
+
+def alike(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
+    """Whether two tensors have the same shape."""
+    return a is not None and b is not None and a.shape == b.shape
