@@ -273,7 +273,5 @@ class SPAMagics(Magics):
         session = spa.analyze(model, inputs, name=name)
         self.names.keep(name, session)
         if before is not None and before.history.position:
-            print(
-                f"{name} is analysed anew; its earlier prunes cannot be undone any more."
-            )
+            print(f"{name} is analysed anew; its earlier prunes cannot be undone any more.")
         return session

@@ -126,7 +126,8 @@ class TorchBackend(Backend):
         if wrong:
             raise SpaError(
                 f"the saved tensors do not fit {type(self.model).__name__}: "
-                f"{', '.join(wrong[:3])}. Load into a model that is built as the saved one was, before any prune"
+                f"{', '.join(wrong[:3])}. Load into a model that is built as the saved one was, "
+                "before any prune"
             )
         with torch.no_grad():
             for name, tensor in own.items():
