@@ -90,6 +90,8 @@ class Bar:
     def close(self) -> None:
         """Remove the bar."""
         if self._bar is not None:
+            # tqdm leaves a bar in red that has not come to its end
+            self._bar.n = self._bar.total
             self._bar.close()
             self._bar = None
 

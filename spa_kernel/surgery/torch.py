@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spa_kernel import progress
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import CaptureError, SpaError, VerificationFailed
 from spa_kernel.frontends.backend import Verification
@@ -28,8 +29,11 @@ EXACT = 1e-6
 ROUGH = 1e-3
 """The same where the model cannot be run in float64."""
 
-AFFORDABLE = 2e10
-"""FLOPs up to which a prune is also verified by running the network."""
+AFFORDABLE = 5e10
+"""FLOPs up to which a prune is also verified by running the network (seconds on a laptop)."""
+
+ROOM = 2e8
+"""Stored numbers up to which it is: all of them are held once more, in float64."""
 
 
 Copies = WeakValueDictionary[int, torch.Tensor]
@@ -193,9 +197,16 @@ def operate(
     from spa_kernel.frontends.torch.capture import record
 
     surgery = Surgery(model, coupling, removed, copies)
-    reference = (
-        Reference(model, inputs, surgery.masked()) if verify and flops <= AFFORDABLE else None
-    )
+    numbers = sum(tensor.numel() for tensor in surgery.stored.values())
+    numeric = verify and flops <= AFFORDABLE and numbers <= ROOM
+    try:
+        reference = Reference(model, inputs, surgery.masked()) if numeric else None
+    except Exception as error:
+        raise VerificationFailed(
+            f"{type(model).__name__} does not run on its example input, so a prune cannot be "
+            f"checked: {type(error).__name__}: {error}. Analyse it with an input that it accepts, "
+            "or prune with verify=False"
+        ) from error
     try:
         with torch.no_grad():
             surgery.cut(optimizer)
@@ -227,6 +238,7 @@ class Reference:
     def __init__(self, model: nn.Module, inputs: Any, masks: dict[str, torch.Tensor]) -> None:
         self.model, self.inputs = model, inputs
         self.low, self.allowed = masked.LOW, EXACT
+        progress.report("verifying")
         try:
             self.outputs = masked.run(model, inputs, masks)
         except (RuntimeError, NotImplementedError):
@@ -239,6 +251,7 @@ class Reference:
 
     def verification(self) -> Verification:
         """Accept the pruned model, or raise `VerificationFailed`."""
+        progress.report("verifying")
         error = self.error()
         if error != error:
             how = "operators and shapes, call by call (the masked original overflows)"
