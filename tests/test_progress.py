@@ -16,7 +16,7 @@ class Clock:
 
 class FakeBar:
     def __init__(self, **options):
-        self.drawn, self.closed, self.n = [], False, 0
+        self.drawn, self.closed, self.n, self.total = [], False, 0, options["total"]
 
     def reset(self, total):
         self.total = total
@@ -74,6 +74,7 @@ def test_ten_updates_a_second_and_every_phase(watched):
     assert shown_bar.drawn[0] == ("scoring 1000 of 3000", 1000)
     assert shown_bar.drawn[-1] == ("applying", 0)
     assert shown_bar.closed
+    assert shown_bar.n == shown_bar.total
 
 
 def test_text_bar_is_wiped_at_the_end():

@@ -17,9 +17,9 @@ def test_dotted_names_and_aliases_mean_the_same_session(shell):
     shell.ns["alias"] = shell.ns["net"]
     assert magics(shell).names.session("net") is session
     assert magics(shell).names.session("alias") is session
-    assert magics(shell).names.models() == ["alias", "net"]
+    assert magics(shell).names.models() == ["net", "alias"]
     assert magics(shell).names.session("trainer.net") is session
-    assert magics(shell).names.models() == ["alias", "net", "trainer.net"]
+    assert magics(shell).names.models() == ["net", "alias", "trainer.net"]
 
 
 def test_a_variable_may_hold_the_session(shell):
@@ -28,10 +28,14 @@ def test_a_variable_may_hold_the_session(shell):
     assert shell("%spa_undo work").position == 0
 
 
-def test_a_new_analysis_replaces_the_session(analysed):
+def test_a_new_analysis_replaces_the_session(analysed, capsys):
     first = magics(analysed).names.session("net")
     second = analysed("%spa_analyze net x")
     assert magics(analysed).names.session("net") is second is not first
+    assert "analysed anew" not in capsys.readouterr().out
+    analysed("%spa_prune net --flops 1.5;")
+    analysed("%spa_analyze net x;")
+    assert "earlier prunes cannot be undone" in capsys.readouterr().out
 
 
 def test_the_name_alone_decides_nothing(analysed):

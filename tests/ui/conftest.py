@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,42 +51,35 @@ def browser() -> Iterator[playwright.Browser]:
 
 
 @pytest.fixture(scope="session")
-def start_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Lab]]:
-    """Start a JupyterLab with a theme; all are stopped at the end."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(theme: str) -> Lab:
-        folder = tmp_path_factory.mktemp("lab")
-        for notebook in NOTEBOOKS.glob("*.ipynb"):
-            shutil.copy(notebook, folder)
-        home = tmp_path_factory.mktemp("home")
-        _settings(home, theme)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        command = [
-            *(sys.executable, "-m", "jupyterlab", "--no-browser", *root),
-            *(f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"),
-            *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"),
-        ]
-        environment = {
-            **os.environ,
-            "JUPYTER_CONFIG_DIR": str(home),
-            "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-            "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
-        }
-        with (home / "log").open("wb") as log:
-            server = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=environment
-            )
-        running.append(server)
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab on a free port, with copies of the notebooks."""
+    folder, home = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("home")
+    for notebook in NOTEBOOKS.glob("*.ipynb"):
+        shutil.copy(notebook, folder)
+    _settings(home)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", *root),
+        "--expose-app-in-browser",  # tests give it commands
+        *(f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"),
+        *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"),
+    ]
+    environment = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(home),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+    }
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    try:
         lab = Lab(f"http://127.0.0.1:{port}", folder)
         _wait(lab, server, home / "log")
-        return lab
-
-    yield start
-    for server in running:
+        yield lab
+    finally:
         server.terminate()
         try:
             server.wait(20)
@@ -94,9 +87,8 @@ def start_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
             server.kill()
 
 
-def _settings(home: Path, theme: str) -> None:
+def _settings(home: Path) -> None:
     for plugin, value in {
-        "apputils-extension/themes": {"theme": theme},
         # no question about news, no look-up of it
         "apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false"},
         # all cells are in the page, not only those on the screen

@@ -1,0 +1,1 @@
+"""Which published networks are pruned exactly, without hints: a matrix with numerical proof."""

@@ -1,0 +1,633 @@
+"""Small networks that hold one coupling pattern each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+STRUCTURES: dict[str, Callable[[], tuple[nn.Module, Any]]] = {}
+IMAGE = (2, 3, 8, 8)
+TOKENS = (2, 5, 12)
+
+
+class Forward(nn.Module):
+    """Layers by name, and a forward written as a function of (self, *inputs)."""
+
+    def __init__(self, forward: Callable[..., Any], **layers: Any) -> None:
+        super().__init__()
+        self._run = forward
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(self, *args, **kwargs)
+
+
+def structure(shape: Any = IMAGE) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
+    """Register a network under its function's name, with a random input of this shape."""
+
+    def register(make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+        def pair() -> tuple[nn.Module, Any]:
+            if isinstance(shape, dict):
+                return make(), {k: torch.randn(v) for k, v in shape.items()}
+            if isinstance(shape[0], tuple):
+                return make(), tuple(torch.randn(s) for s in shape)
+            return make(), torch.randn(shape)
+
+        STRUCTURES[make.__name__] = pair
+        return make
+
+    return register
+
+
+def conv(i: int, o: int, k: int = 3, **options: Any) -> nn.Conv2d:
+    return nn.Conv2d(i, o, k, padding=k // 2, **options)
+
+
+def unit(i: int, o: int, **options: Any) -> nn.Sequential:
+    return nn.Sequential(conv(i, o, bias=False, **options), nn.BatchNorm2d(o), nn.ReLU())
+
+
+def head(channels: int, classes: int = 4) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+@structure()
+def plain_chain() -> nn.Module:
+    return nn.Sequential(unit(3, 8), unit(8, 12), nn.MaxPool2d(2), unit(12, 8), head(8))
+
+
+@structure()
+def residual() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        x = F.relu(x + self.b(self.a(x)))
+        y = self.down(x)
+        return self.head(F.relu(y + self.d(self.c(x))))
+
+    return Forward(
+        forward, stem=unit(3, 8), a=unit(8, 6), b=conv(6, 8), down=conv(8, 12, 1, stride=2),
+        c=unit(8, 10, stride=2), d=conv(10, 12), head=head(12),
+    )  # fmt: skip
+
+
+@structure()
+def residual_in_place() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        y = self.b(torch.relu_(self.a(x)))
+        y += x
+        return self.head(y.relu_())
+
+    return Forward(forward, stem=unit(3, 8), a=conv(8, 6), b=conv(6, 8), head=head(8))
+
+
+@structure()
+def concat() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        x = torch.cat([self.a(x), x, self.b(x)], dim=1)
+        return self.head(self.last(self.norm(x)))
+
+    return Forward(
+        forward, stem=unit(3, 8), a=conv(8, 4), b=conv(8, 6, 1), norm=nn.BatchNorm2d(18),
+        last=unit(18, 8), head=head(8),
+    )  # fmt: skip
+
+
+@structure()
+def dense_block() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        parts = [self.stem(x)]
+        for layer in self.layers:
+            parts.append(layer(torch.cat(parts, 1)))
+        return self.head(self.last(torch.cat(parts, 1)))
+
+    layers = nn.ModuleList(
+        nn.Sequential(nn.BatchNorm2d(8 + 4 * i), nn.ReLU(), conv(8 + 4 * i, 4)) for i in range(3)
+    )
+    return Forward(forward, stem=conv(3, 8), layers=layers, last=unit(20, 10, groups=1),
+                   head=head(10))  # fmt: skip
+
+
+@structure()
+def depthwise() -> nn.Module:
+    return nn.Sequential(unit(3, 8), unit(8, 8, groups=8), unit(8, 12), unit(12, 24, groups=12),
+                         unit(24, 6), head(6))  # fmt: skip
+
+
+@structure()
+def grouped() -> nn.Module:
+    return nn.Sequential(unit(3, 12), unit(12, 12, groups=3), unit(12, 8), unit(8, 16, groups=4),
+                         unit(16, 8), head(8))  # fmt: skip
+
+
+@structure()
+def grouped_chain() -> nn.Module:
+    """Four groups straight into three: their borders do not fall together."""
+    return nn.Sequential(unit(3, 24), unit(24, 24, groups=4), unit(24, 24, groups=3), unit(24, 8),
+                         unit(8, 8), head(8))  # fmt: skip
+
+
+@structure()
+def transposed_groups() -> nn.Module:
+    return nn.Sequential(
+        unit(3, 8), nn.ConvTranspose2d(8, 12, 2, stride=2), nn.ReLU(),
+        nn.ConvTranspose2d(12, 6, 3, groups=3), nn.BatchNorm2d(6), nn.ReLU(), conv(6, 4), head(4),
+    )  # fmt: skip
+
+
+@structure()
+def transposed_depthwise() -> nn.Module:
+    return nn.Sequential(unit(3, 8), nn.ConvTranspose2d(8, 8, 2, stride=2, groups=8), nn.ReLU(),
+                         conv(8, 6), head(6))  # fmt: skip
+
+
+@structure()
+def channel_shuffle() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.a(self.stem(x))
+        b, c, h, w = x.shape
+        x = x.view(b, 3, c // 3, h, w).transpose(1, 2).reshape(b, c, h, w)
+        return self.head(self.c(self.b(x)))
+
+    return Forward(forward, stem=unit(3, 12), a=unit(12, 12, groups=3), b=unit(12, 12, groups=3),
+                   c=unit(12, 8), head=head(8))  # fmt: skip
+
+
+@structure()
+def shuffle_halves() -> nn.Module:
+    """One half goes through, the other is worked on; then both are shuffled."""
+
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        for branch in self.branches:
+            left, right = x.chunk(2, dim=1)
+            x = torch.cat([left, branch(right)], dim=1)
+            b, c, h, w = x.size()
+            x = x.view(b, 2, c // 2, h, w).transpose(1, 2).contiguous().view(b, c, h, w)
+        return self.head(self.last(x))
+
+    branches = nn.ModuleList(nn.Sequential(unit(8, 8), unit(8, 8, groups=8)) for _ in range(2))
+    return Forward(forward, stem=unit(3, 16), branches=branches, last=unit(16, 8), head=head(8))
+
+
+@structure()
+def split_sizes() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        a, b, c = torch.split(self.stem(x), self.sizes, dim=1)
+        return self.head(torch.cat([self.a(a), self.b(b), c], 1))
+
+    return Forward(forward, stem=unit(3, 12), sizes=[4, 6, 2], a=unit(4, 6), b=unit(6, 4),
+                   head=head(12))  # fmt: skip
+
+
+@structure()
+def narrow_and_slices() -> nn.Module:
+    """Every way to take a stretch of the channels, with borders kept as an attribute."""
+
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        a, b = x[:, : self.border], x[:, self.border :]
+        return self.head(self.a(a) + self.b(b))
+
+    return Forward(forward, stem=unit(3, 12), border=5, a=conv(5, 6), b=conv(7, 6), head=head(6))
+
+
+@structure()
+def flatten_first() -> nn.Module:
+    return nn.Sequential(unit(3, 6), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(24, 10), nn.ReLU(),
+                         nn.Linear(10, 4))  # fmt: skip
+
+
+@structure()
+def flatten_last() -> nn.Module:
+    """Flattened with the channels last, as converted networks do."""
+
+    def forward(self: Any, x: Any) -> Any:
+        return self.b(F.relu(self.a(self.stem(x).permute(0, 2, 3, 1).flatten(1))))
+
+    return Forward(forward, stem=nn.Sequential(unit(3, 6), nn.MaxPool2d(4)), a=nn.Linear(24, 10),
+                   b=nn.Linear(10, 4))  # fmt: skip
+
+
+@structure()
+def flatten_by_view() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = F.max_pool2d(self.stem(x), 4)
+        return self.b(F.relu(self.a(x.view(x.size(0), -1))))
+
+    return Forward(forward, stem=unit(3, 6), a=nn.Linear(24, 10), b=nn.Linear(10, 4))
+
+
+@structure()
+def flatten_by_attribute() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = F.max_pool2d(self.stem(x), 4)
+        return self.b(F.relu(self.a(x.view(-1, self.features))))
+
+    return Forward(forward, stem=unit(3, 6), features=24, a=nn.Linear(24, 10), b=nn.Linear(10, 4))
+
+
+@structure()
+def squeeze_excite() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        scale = self.up(F.silu(self.down(x.mean((2, 3), keepdim=True))))
+        return self.head(self.last(x * torch.sigmoid(scale)))
+
+    return Forward(forward, stem=unit(3, 12), down=conv(12, 4, 1), up=conv(4, 12, 1),
+                   last=unit(12, 8), head=head(8))  # fmt: skip
+
+
+@structure()
+def squeeze_excite_linear() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        b, c, _, _ = x.shape
+        scale = self.up(F.relu(self.down(x.mean((-2, -1)).view(b, c)))).view(b, c, 1, 1)
+        return self.head(self.last(x * scale.sigmoid().expand_as(x)))
+
+    return Forward(forward, stem=unit(3, 12), down=nn.Linear(12, 4), up=nn.Linear(4, 12),
+                   last=unit(12, 8), head=head(8))  # fmt: skip
+
+
+@structure(TOKENS)
+def gated_linear() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.out(F.glu(self.a(x)))
+        gate, value = self.b(x).chunk(2, dim=-1)
+        return self.last(F.silu(gate) * value)
+
+    return Forward(forward, a=nn.Linear(12, 16), out=nn.Linear(8, 12), b=nn.Linear(12, 20),
+                   last=nn.Linear(10, 4))  # fmt: skip
+
+
+@structure()
+def pixel_shuffle() -> nn.Module:
+    return nn.Sequential(unit(3, 8), conv(8, 24), nn.PixelShuffle(2), nn.ReLU(), conv(6, 8),
+                         nn.PixelUnshuffle(2), conv(32, 6), head(6))  # fmt: skip
+
+
+def attention(x: torch.Tensor, layer: Any, q: Any, k: Any, v: Any) -> torch.Tensor:
+    """Heads and head dimensions worked out from the embedding, as is usual."""
+    b, n, _ = x.shape
+
+    def heads(t: torch.Tensor) -> torch.Tensor:
+        return t.view(b, -1, layer.heads, t.shape[-1] // layer.heads).transpose(1, 2)
+
+    q, k, v = heads(q), heads(k), heads(v)
+    weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
+    return (weights @ v).transpose(1, 2).reshape(b, n, -1)
+
+
+@structure(TOKENS)
+def attention_separate() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.embed(x)
+        x = x + self.out(attention(x, self, self.q(x), self.k(x), self.v(x)))
+        return self.last(self.norm(x))
+
+    return Forward(
+        forward, heads=4, embed=nn.Linear(12, 16), q=nn.Linear(16, 16), k=nn.Linear(16, 16),
+        v=nn.Linear(16, 16), out=nn.Linear(16, 16), norm=nn.LayerNorm(16), last=nn.Linear(16, 4),
+    )  # fmt: skip
+
+
+def fused(forward: Callable[..., Any], bias: bool = True) -> nn.Module:
+    return Forward(
+        forward, heads=4, dim=4, scale=4**-0.5, embed=nn.Linear(12, 16),
+        qkv=nn.Linear(16, 48, bias=bias), out=nn.Linear(16, 16), norm=nn.LayerNorm(16),
+        last=nn.Linear(16, 4),
+    )  # fmt: skip
+
+
+@structure(TOKENS)
+def attention_fused_chunk() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.embed(x)
+        x = x + self.out(attention(x, self, *self.qkv(x).chunk(3, dim=-1)))
+        return self.last(self.norm(x))
+
+    return fused(forward)
+
+
+@structure(TOKENS)
+def attention_fused_unbind() -> nn.Module:
+    """As timm writes it: reshape to (3, B, heads, N, dim), unbind, fused kernel."""
+
+    def forward(self: Any, x: Any) -> Any:
+        x = self.embed(x)
+        b, n, c = x.shape
+        qkv = self.qkv(x).reshape(b, n, 3, self.heads, self.dim).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, c)
+        return self.last(self.norm(x + self.out(y)))
+
+    return fused(forward)
+
+
+@structure(TOKENS)
+def attention_fused_indexed() -> nn.Module:
+    """Scale kept as an attribute; parts taken by index; head dimension from the input's size."""
+
+    def forward(self: Any, x: Any) -> Any:
+        x = self.embed(x)
+        b, n, _ = x.shape
+        qkv = self.qkv(x).view(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv[0], qkv[1], qkv[2]
+        y = ((q * self.scale) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
+        return self.last(self.norm(x + self.out(y.transpose(1, 2).flatten(2))))
+
+    return fused(forward, bias=False)
+
+
+@structure(TOKENS)
+def attention_einsum() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.embed(x)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, self.dim)).unbind(2)
+        weights = torch.einsum("bnhd,bmhd->bhnm", q, k).mul(self.dim**-0.5).softmax(-1)
+        y = torch.einsum("bhnm,bmhd->bnhd", weights, v).flatten(2)
+        return self.last(self.norm(x + self.out(y)))
+
+    return fused(forward)
+
+
+def attending(forward: Callable[..., Any], **options: Any) -> nn.Module:
+    return Forward(forward, embed=nn.Linear(12, 16), norm=nn.LayerNorm(16), last=nn.Linear(16, 4),
+                   mix=nn.MultiheadAttention(16, 4, batch_first=True, **options))  # fmt: skip
+
+
+@structure(TOKENS)
+def multihead_with_weights() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.embed(x)
+        y, weights = self.mix(x, x, x, need_weights=True)
+        return self.last(self.norm(x + y)), weights
+
+    return attending(forward)
+
+
+@structure(TOKENS)
+def multihead_without_weights() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.embed(x)
+        return self.last(self.norm(x + self.mix(x, x, x, need_weights=False)[0]))
+
+    return attending(forward)
+
+
+@structure((TOKENS, (2, 7, 10), (2, 7, 6)))
+def multihead_cross() -> nn.Module:
+    def forward(self: Any, x: Any, k: Any, v: Any) -> Any:
+        x = self.embed(x)
+        y = self.mix(x, self.k(k), self.v(v), need_weights=False)[0]
+        return self.last(self.norm(x + y))
+
+    model = attending(forward, kdim=8, vdim=14)
+    model.k, model.v = nn.Linear(10, 8), nn.Linear(6, 14)
+    return model
+
+
+@structure(TOKENS)
+def encoder_layer() -> nn.Module:
+    layer = nn.TransformerEncoderLayer(16, 4, 24, batch_first=True, norm_first=True)
+    return nn.Sequential(nn.Linear(12, 16), layer, nn.LayerNorm(16), nn.Linear(16, 4))
+
+
+def grouped_query(spread: Callable[[Any, torch.Tensor], torch.Tensor]) -> nn.Module:
+    """Four query heads share two key and value heads."""
+
+    def forward(self: Any, x: Any) -> Any:
+        x = self.embed(x)
+        b, n, _ = x.shape
+        q = self.q(x).view(b, n, -1, self.dim).transpose(1, 2)
+        k = spread(self, self.k(x).view(b, n, -1, self.dim).transpose(1, 2))
+        v = spread(self, self.v(x).view(b, n, -1, self.dim).transpose(1, 2))
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, -1)
+        return self.last(self.norm(x + self.out(y)))
+
+    return Forward(
+        forward, dim=4, times=2, embed=nn.Linear(12, 16), q=nn.Linear(16, 16), k=nn.Linear(16, 8),
+        v=nn.Linear(16, 8), out=nn.Linear(16, 16), norm=nn.LayerNorm(16), last=nn.Linear(16, 4),
+    )  # fmt: skip
+
+
+@structure(TOKENS)
+def grouped_query_interleave() -> nn.Module:
+    return grouped_query(lambda self, t: t.repeat_interleave(self.times, dim=1))
+
+
+@structure(TOKENS)
+def grouped_query_expand() -> nn.Module:
+    def spread(self: Any, t: torch.Tensor) -> torch.Tensor:
+        b, h, n, d = t.shape
+        return t[:, :, None].expand(b, h, self.times, n, d).reshape(b, h * self.times, n, d)
+
+    return grouped_query(spread)
+
+
+@structure()
+def prelu() -> nn.Module:
+    return nn.Sequential(conv(3, 8), nn.PReLU(8), conv(8, 12), nn.PReLU(), conv(12, 6), head(6))
+
+
+@structure()
+def group_norm() -> nn.Module:
+    return nn.Sequential(conv(3, 12), nn.GroupNorm(3, 12), nn.ReLU(), conv(12, 8),
+                         nn.GroupNorm(8, 8), conv(8, 6), nn.GroupNorm(1, 6), head(6))  # fmt: skip
+
+
+@structure()
+def instance_norm() -> nn.Module:
+    return nn.Sequential(conv(3, 8), nn.InstanceNorm2d(8, affine=True), nn.ReLU(), conv(8, 8),
+                         nn.InstanceNorm2d(8), nn.ReLU(), conv(8, 6), head(6))  # fmt: skip
+
+
+@structure(TOKENS)
+def tied_linear() -> nn.Module:
+    """One weight used twice, the second time transposed."""
+
+    def forward(self: Any, x: Any) -> Any:
+        x = F.relu(self.a(x))
+        x = F.relu(self.b(F.relu(self.mid(x))))
+        return self.last(F.linear(x, self.b.weight.t()))
+
+    model = Forward(forward, a=nn.Linear(12, 8), mid=nn.Linear(8, 10), b=nn.Linear(10, 14),
+                    c=nn.Linear(10, 14), last=nn.Linear(10, 4))  # fmt: skip
+    model.c.weight = model.b.weight
+    return model
+
+
+@structure()
+def functional_conv() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = F.relu(F.conv2d(x, self.weight, self.bias, padding=1))
+        return self.head(self.last(F.conv2d(x, self.deep, groups=x.shape[1])))
+
+    return Forward(
+        forward, weight=nn.Parameter(torch.randn(8, 3, 3, 3)), bias=nn.Parameter(torch.randn(8)),
+        deep=nn.Parameter(torch.randn(8, 1, 3, 3)), last=unit(8, 6), head=head(6),
+    )  # fmt: skip
+
+
+@structure()
+def stacked_outputs() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        both = torch.stack([self.a(x), self.b(x)], dim=1)
+        return self.head(self.last(both.sum(1))), both.mean((2, 3, 4))
+
+    return Forward(forward, stem=unit(3, 8), a=conv(8, 6), b=conv(8, 6), last=unit(6, 8),
+                   head=head(8))  # fmt: skip
+
+
+@structure()
+def dict_outputs() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        return {"classes": self.head(self.a(x)), "masks": [self.b(x), {"deep": self.c(x)}]}
+
+    return Forward(forward, stem=unit(3, 12), a=unit(12, 8), b=conv(12, 2), c=conv(12, 3),
+                   head=head(8))  # fmt: skip
+
+
+@structure({"image": IMAGE, "vector": (2, 5)})
+def two_inputs_by_keyword() -> nn.Module:
+    def forward(self: Any, *, image: Any, vector: Any) -> Any:
+        scale = self.scale(F.relu(self.embed(vector)))
+        return self.head(self.last(self.stem(image) * scale[:, :, None, None]))
+
+    return Forward(forward, stem=unit(3, 12), embed=nn.Linear(5, 10), scale=nn.Linear(10, 12),
+                   last=unit(12, 8), head=head(8))  # fmt: skip
+
+
+@structure()
+def position_table() -> nn.Module:
+    """A stored table and a stored constant are added to pruned channels."""
+
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1) + self.table
+        return self.last(F.relu(self.deep(x * self.scale))[:, 0])
+
+    model = Forward(
+        forward, stem=unit(3, 12), token=nn.Parameter(torch.randn(1, 1, 12)),
+        scale=nn.Parameter(torch.randn(12)), deep=nn.Linear(12, 10), last=nn.Linear(10, 4),
+    )  # fmt: skip
+    model.register_buffer("table", torch.randn(1, 65, 12))
+    return model
+
+
+@structure(TOKENS)
+def patch_merging() -> nn.Module:
+    """Neighbours are put side by side, as in Swin."""
+
+    def forward(self: Any, x: Any) -> Any:
+        x = self.embed(x)[:, :4]
+        x = torch.cat([x[:, 0::2], x[:, 1::2]], dim=-1)
+        return self.last(F.gelu(self.merge(self.norm(x))))
+
+    return Forward(forward, embed=nn.Linear(12, 8), norm=nn.LayerNorm(16),
+                   merge=nn.Linear(16, 10, bias=False), last=nn.Linear(10, 4))  # fmt: skip
+
+
+@structure()
+def literal_permutation() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)[:, [5, 3, 1, 0, 2, 4]]
+        return self.head(self.last(self.deep(x)))
+
+    return Forward(forward, stem=unit(3, 6), deep=unit(6, 12), last=unit(12, 8), head=head(8))
+
+
+@structure()
+def flip_channels() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        return self.head(self.last(x + x.flip(1)))
+
+    return Forward(forward, stem=unit(3, 8), last=unit(8, 8), head=head(8))
+
+
+@structure()
+def roll_channels() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        return self.head(self.last(self.deep(self.stem(x).roll(2, dims=1))))
+
+    return Forward(forward, stem=unit(3, 8), deep=unit(8, 12), last=unit(12, 8), head=head(8))
+
+
+@structure()
+def repeated_channels() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        return self.head(self.last(torch.cat([x.repeat(1, 2, 1, 1), x], 1)))
+
+    return Forward(forward, stem=unit(3, 8), last=unit(24, 8), head=head(8))
+
+
+@structure()
+def gram_matrix() -> nn.Module:
+    """Channels against channels, summed over positions, then over one side."""
+
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        a, b = self.a(x).flatten(2), self.b(x).flatten(2)
+        return self.last((a @ b.transpose(1, 2)).tanh().sum(1))
+
+    return Forward(forward, stem=unit(3, 8), a=conv(8, 6), b=conv(8, 10), last=nn.Linear(10, 4))
+
+
+@structure((2, 6, 5))
+def lstm() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        return self.last(F.relu(self.a(self.rnn(self.embed(x))[0])))
+
+    return Forward(forward, embed=nn.Linear(5, 8), rnn=nn.LSTM(8, 10, batch_first=True),
+                   a=nn.Linear(10, 12), last=nn.Linear(12, 4))  # fmt: skip
+
+
+@structure((2, 6, 5))
+def gru_both_ways() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        rnn = self.rnn(self.embed(x))[0]
+        return self.last(F.relu(self.a(rnn)))
+
+    return Forward(forward, embed=nn.Linear(5, 8), a=nn.Linear(12, 16), last=nn.Linear(16, 4),
+                   rnn=nn.GRU(8, 6, batch_first=True, bidirectional=True))  # fmt: skip
+
+
+@structure((2, 3, 16))
+def one_dimension() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv1d(3, 8, 3), nn.BatchNorm1d(8), nn.GELU(), nn.Conv1d(8, 8, 3, groups=8),
+        nn.AvgPool1d(2), nn.Conv1d(8, 12, 1), nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten(),
+        nn.Linear(12, 4),
+    )  # fmt: skip
+
+
+@structure((2, 2, 4, 6, 6))
+def three_dimensions() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv3d(2, 6, 3, padding=1), nn.BatchNorm3d(6), nn.ReLU(), nn.MaxPool3d(2),
+        nn.Conv3d(6, 8, 1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(8, 4),
+    )  # fmt: skip
+
+
+@structure()
+def upsampled_pyramid() -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        x = self.stem(x)
+        y = self.up(self.low(F.avg_pool2d(x, 2)))
+        y = F.interpolate(y, scale_factor=2, mode="bilinear")
+        return self.out(F.relu(self.side(x) + y))
+
+    return Forward(forward, stem=unit(3, 8), low=unit(8, 12), up=conv(12, 6, 1), side=conv(8, 6),
+                   out=conv(6, 2))  # fmt: skip
