@@ -130,10 +130,14 @@ class Labels:
             return
         if a.shape == b.shape and np.array_equal(a, b):
             return
-        for x, y in ((a, b), (b, a)):
-            never = self._never(x) & ~self._never(y)
-            for number in np.unique(self._reason[x[never]].min(axis=1)) if never.any() else ():
-                self.freeze(y[never], int(number))
+        before = -1
+        while before != self.version:
+            # What freezes in one row may freeze another one.
+            before = self.version
+            for x, y in ((a, b), (b, a)):
+                never = self._never(x) & ~self._never(y)
+                for number in np.unique(self._reason[x[never]].min(axis=1)) if never.any() else ():
+                    self.freeze(y[never], int(number))
         free = ~(self._never(a) | self._never(b))
         if not free.any():
             return

@@ -115,7 +115,8 @@ def gather(node: Node) -> Iterator[Statement]:
     data, indices, out = node.inputs[0], node.inputs[1], node.outputs[0]
     assert data is not None and indices is not None
     axis = node.attrs["axis"]
-    if indices.ndim == 1 and indices.data is not None and not indices.stored:
+    rewritable = not (indices.stored or node.attrs.get("literal"))
+    if indices.ndim == 1 and indices.data is not None and rewritable:
         yield Segment((data, axis), (((out, axis), indices.data),))
     else:
         yield Fixed((data, axis), f"{node.where} looks up entries along this axis")

@@ -14,8 +14,6 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register the commands and their completion; a second call changes nothing."""
     from spa_kernel.magics.commands import SPAMagics
     from spa_kernel.magics.completion import Completion
-    from spa_kernel.plan import Plan
-    from spa_kernel.views import mimebundle
 
     if hasattr(shell, _ATTRIBUTE):
         return
@@ -23,24 +21,17 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     completion = Completion(magics)
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(completion.matcher)
-    # a plan is shown as a table, too, though it knows nothing of views
-    assert shell.display_formatter is not None
-    shell.display_formatter.mimebundle_formatter.for_type(Plan, mimebundle)
     shell.events.register("post_run_cell", magics.names.let_go)
     setattr(shell, _ATTRIBUTE, (magics, completion))
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take back everything that `load_ipython_extension` did."""
-    from spa_kernel.plan import Plan
-
     if not hasattr(shell, _ATTRIBUTE):
         return
     magics, completion = getattr(shell, _ATTRIBUTE)
     delattr(shell, _ATTRIBUTE)
     shell.Completer.custom_matchers.remove(completion.matcher)
-    assert shell.display_formatter is not None
-    shell.display_formatter.mimebundle_formatter.pop(Plan, None)
     shell.events.unregister("post_run_cell", magics.names.let_go)
     for name in magics.magics["line"]:
         shell.magics_manager.magics["line"].pop(name, None)

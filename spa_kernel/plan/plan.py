@@ -13,12 +13,13 @@ from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.plan.axes import DistinctAxes
 from spa_kernel.plan.cost import CostModel
 from spa_kernel.plan.limits import check_removed
+from spa_kernel.views.rich import Rich
 
 Members = list[tuple[str, int]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Plan:
+class Plan(Rich):
     """A prune that has not been carried out yet.
 
     Attributes

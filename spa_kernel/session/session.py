@@ -258,7 +258,11 @@ class Session(Rich):
         change, verification = self.backend.apply(
             coupling, removed, verify=verify, optimizer=optimizer
         )
-        analysis = Analysis.of(self.backend)
+        try:
+            analysis = Analysis.of(self.backend)
+        except BaseException:
+            change.undo()
+            raise
         lost = self._history.undone
         seconds = time.perf_counter() - start
         step = self._history.add(label(plan), analysis, plan, change, seconds)

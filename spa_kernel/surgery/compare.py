@@ -11,6 +11,8 @@ import numpy as np
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import VerificationFailed
 from spa_kernel.graph.ir import Graph, Node
+from spa_kernel.graph.operators import OPERATORS
+from spa_kernel.graph.ops_elementwise import elementwise
 
 MEMORY = {"Identity", "Reshape", "Expand", "Transpose"}
 
@@ -54,7 +56,13 @@ def structure(
                 raise VerificationFailed(
                     f"{a.where} should now make shape {expected}, but makes {y.shape}"
                 )
-        changes.extend(ScalarChange(b, *pair) for pair in differing(numbers, others))
+        whole = a.op not in OPERATORS or OPERATORS[a.op].relation is elementwise
+        for x, y in differing(numbers, others, whole):
+            if isinstance(x, str) or isinstance(y, str):
+                raise VerificationFailed(
+                    f"{a.where} uses a constant that is worked out from a pruned size"
+                )
+            changes.append(ScalarChange(b, x, y))
     return changes
 
 
@@ -66,10 +74,16 @@ def calls(graph: Graph, scalars: list[tuple[Any, ...]]) -> list[tuple[Node, tupl
     return [(n, s) for n, s in zip(graph.nodes, scalars, strict=True) if n.op not in MEMORY]
 
 
-def differing(a: Any, b: Any) -> Iterator[tuple[float, float]]:
-    """Pairs of floating point numbers at the same place that differ."""
+def differing(a: Any, b: Any, whole: bool) -> Iterator[tuple[Any, Any]]:
+    """Pairs of numbers (or of constants' contents) at the same place that differ.
+
+    ``whole``: whole numbers count too. Most calls take sizes and axes as such, and those are
+    checked by the shapes that they make; to arithmetic they are numbers like others.
+    """
     if isinstance(a, tuple) and isinstance(b, tuple):
         for x, y in zip(a, b, strict=False):
-            yield from differing(x, y)
-    elif isinstance(a, float) and isinstance(b, float) and a != b and not (a != a and b != b):
+            yield from differing(x, y, whole)
+        return
+    kinds = (float, str, int) if whole else (float, str)
+    if isinstance(a, kinds) and isinstance(b, kinds) and a != b and not (a != a and b != b):
         yield a, b

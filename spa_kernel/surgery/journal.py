@@ -80,11 +80,29 @@ class Entry:
         return self.value.nbytes if isinstance(self.value, torch.Tensor) else 0
 
 
+@dataclass(eq=False, slots=True)
+class Contents:
+    """A dictionary whose entries may come and go: an optimizer's state."""
+
+    owner: Any
+    entries: dict[Any, Any]
+
+    def swap(self) -> None:
+        present = dict(self.owner)
+        self.owner.clear()
+        self.owner.update(self.entries)
+        self.entries = present
+
+    @property
+    def nbytes(self) -> int:
+        return 0
+
+
 @dataclass(eq=False)
 class Journal(Change):
     """What a prune did; every entry exchanges "before" with "after" when swapped."""
 
-    entries: list[Replaced | Copied | Entry] = field(default_factory=list)
+    entries: list[Replaced | Copied | Entry | Contents] = field(default_factory=list)
     after: Callable[[], None] | None = None
 
     def replace(self, tensor: torch.Tensor, data: torch.Tensor, grad: torch.Tensor | None) -> None:
@@ -94,6 +112,12 @@ class Journal(Change):
     def keep(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
         """Note a copy of a tensor's present content."""
         self.entries.append(Copied(tensor, data))
+
+    def remember(self, owner: Any) -> None:
+        """Note which entries a dictionary has, and those of the dictionaries in it."""
+        for inner in owner.values():
+            self.entries.append(Contents(inner, dict(inner)))
+        self.entries.append(Contents(owner, dict(owner)))
 
     def set(self, owner: dict[Any, Any], key: Any, value: Any) -> None:
         """Change an entry of a dictionary, and note the old one."""

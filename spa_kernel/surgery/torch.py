@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from spa_kernel import progress
 from spa_kernel.coupling.result import Coupling
@@ -60,6 +61,8 @@ class Surgery:
         self.coupling = coupling
         self.removed = removed
         self.journal = Journal()
+        self.folded: dict[str, torch.Tensor] = {}
+        """Weights that took a factor, before they are rounded to their own precision."""
         self.stored = {
             **dict(model.named_parameters()),
             **dict(model.named_buffers()),
@@ -79,7 +82,10 @@ class Surgery:
     def cut(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Slice tensors, gradients and optimizer state; copy what keeps its shape."""
         masks = self.masks()
-        state: Any = optimizer.state if optimizer is not None else {}
+        state: Any = {}
+        if optimizer is not None:
+            state = optimizer.state
+            self.journal.remember(state)
         for name, tensor in self.stored.items():
             axes = masks.get(name)
             if axes is None:
@@ -88,7 +94,7 @@ class Surgery:
                 old_shape = tensor.shape
                 for key, entry in list(state.get(tensor, {}).items()):
                     if isinstance(entry, torch.Tensor) and entry.shape == old_shape:
-                        self.journal.set(state[tensor], key, slice_tensor(entry, axes))
+                        state[tensor][key] = slice_tensor(entry, axes)
                 grad = tensor.grad
                 new_grad = slice_tensor(grad, axes) if grad is not None else None
                 self.journal.replace(tensor, slice_tensor(tensor.detach(), axes), new_grad)
@@ -114,6 +120,9 @@ class Surgery:
                 )
             self._set(modules[attr.owner], attr, int(value))
         for module in modules.values():
+            # A parametrised weight is computed when it is read, and may change in train mode.
+            if is_parametrized(module, "weight"):
+                continue
             for name, true in descriptors(module):
                 if module.__dict__.get(name, true) != true:
                     self.journal.set(module.__dict__, name, true)
@@ -134,9 +143,10 @@ class Surgery:
         folding = Folding(recorder.graph)
         for change in changes:
             node = change.node
-            operands = [v for v in node.inputs if v is not None]
+            operands = [v for v in node.inputs if v is not None and v.kind != "constant"]
             entries = None
-            if node.op in ("Mul", "Div") and len(operands) == 1 and change.before and change.after:
+            foldable = node.op == "Mul" or (node.op == "Div" and operands[:1] == [node.inputs[0]])
+            if foldable and len(operands) == 1 and change.before and change.after:
                 entries = folding.entries(operands[0])
             if entries is None:
                 raise VerificationFailed(
@@ -146,10 +156,12 @@ class Surgery:
             factor = change.before / change.after
             factor = factor if node.op == "Mul" else 1 / factor
             for name, index in entries:
-                data = self.stored[name].data
+                data = self.folded.get(name, self.stored[name].data.double())
                 scale = torch.ones(data.numel(), dtype=torch.float64, device=data.device)
                 scale[torch.from_numpy(index).to(data.device)] = factor
-                data.copy_((data.double() * scale.view(data.shape)).to(data.dtype))
+                self.folded[name] = data * scale.view(data.shape)
+        for name, exact in self.folded.items():
+            self.stored[name].data.copy_(exact)
 
     def masked(self) -> dict[str, torch.Tensor]:
         """The original's stored tensors in float64, with the removed indices set to zero."""
@@ -216,7 +228,7 @@ def operate(
         changes = structure(coupling, removed, recorder.scalars, after.graph, after.scalars)
         surgery.compensate(after, changes)
         if reference is not None:
-            verification = reference.verification()
+            verification = reference.verification(surgery.folded)
     except BaseException as error:
         surgery.journal.undo()
         if isinstance(error, CaptureError):
@@ -245,14 +257,15 @@ class Reference:
             self.low, self.allowed = frozenset(), ROUGH
             self.outputs = masked.run(model, inputs, masks, self.low)
 
-    def error(self) -> float:
-        """The pruned model's largest difference."""
-        return masked.difference(self.outputs, masked.run(self.model, self.inputs, {}, self.low))
+    def verification(self, folded: dict[str, torch.Tensor]) -> Verification:
+        """Accept the pruned model, or raise `VerificationFailed`.
 
-    def verification(self) -> Verification:
-        """Accept the pruned model, or raise `VerificationFailed`."""
+        Folded weights are taken as they are before rounding: that the rounding of a weight is
+        magnified by a network without its norms says nothing about the prune.
+        """
         progress.report("verifying")
-        error = self.error()
+        outputs = masked.run(self.model, self.inputs, folded, self.low)
+        error = masked.difference(self.outputs, outputs)
         if error != error:
             how = "operators and shapes, call by call (the masked original overflows)"
             return Verification(True, None, how)

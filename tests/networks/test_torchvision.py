@@ -87,7 +87,6 @@ def test_full_size(name: str, wishes: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="rounding of the folded scale is taken for an error")
 def test_rounding_is_no_reason_to_refuse() -> None:
     torch.manual_seed(0)
     model = ordinary(models.swin_t())

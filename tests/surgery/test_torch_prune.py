@@ -208,18 +208,7 @@ def test_optimizer_goes_on(name: str, model: nn.Module, session: spa.Session) ->
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(
-            n,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="undo leaves state of the pruned shapes that the optimizer made meanwhile",
-                raises=RuntimeError,
-            ),
-        )
-        for n in OPTIMIZERS
-        if n != "sgd"
-    ],
+    [n for n in OPTIMIZERS if n != "sgd"],
 )
 def test_undo_with_state_made_after_the_prune(
     name: str, model: nn.Module, session: spa.Session
@@ -404,16 +393,12 @@ def test_all_or_nothing_when_torch_fails(at: int, kind: type[BaseException]) -> 
     prune_with(BrokenCall(number, kind))
 
 
-LATE = pytest.mark.xfail(strict=True, reason="the model stays pruned, and no step says so")
-
-
-@pytest.mark.parametrize("at", [*range(15), *(pytest.param(n, marks=LATE) for n in range(16, 20))])
+@pytest.mark.parametrize("at", range(20))
 def test_all_or_nothing_when_interrupted(at: int) -> None:
     prune_with(Interrupt(spread(Interrupt(MANY), 20, at)))
 
 
 @pytest.mark.slow
-@LATE
 def test_all_or_nothing_wherever_it_is_interrupted() -> None:
     counter = Interrupt(MANY)
     prune_with(counter)
@@ -427,7 +412,6 @@ def test_all_or_nothing_wherever_it_is_interrupted() -> None:
     assert not failed
 
 
-@LATE
 def test_an_interrupt_after_the_surgery_takes_it_back(
     monkeypatch: Any, model: nn.Module, session: spa.Session
 ) -> None:

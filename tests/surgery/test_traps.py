@@ -129,25 +129,13 @@ trap(network, lambda s, x: s.w1(x.mean((2, 3))[:, None]).sigmoid()[:, 0, :, None
 trap(network, lambda s, x: (x.flatten(2).mT @ x.flatten(2) * x.shape[1] ** -0.5).softmax(-1)
      .matmul(x.flatten(2).mT).mT.reshape(x.shape), "attention without weights")  # fmt: skip
 
-WRONG = {
-    "divided by the count": "whole numbers made from sizes are not compared",
-    "count added": "whole numbers made from sizes are not compared",
-    "mean by hand": "whole numbers made from sizes are not compared",
-    "spectral norm in training mode": "reading a weight for its size goes on with its iteration",
-}
-
-
-def cases() -> list[Any]:
-    marks = {n: pytest.mark.xfail(strict=True, reason=why) for n, why in WRONG.items()}
-    return [pytest.param(n, marks=marks.get(n, ()), id=n) for n in TRAPS]
-
 
 def prune(name: str, verify: bool) -> Outcome:
     model = ordinary(TRAPS[name]())
     return judge(model, torch.randn(IMAGE), ratio=0.5, scope="local", verify=verify)
 
 
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", TRAPS)
 def test_analysis_is_sound(name: str) -> None:
     outcome = prune(name, verify=False)
     assert outcome.refused or outcome.error < EXACT
@@ -161,7 +149,7 @@ def test_never_wrong(name: str) -> None:
 
 REFUSED_TOO_LATE = [
     "divided by the count", "count added", "mean by hand", "slope by count", "branch by count",
-    "index table", "index select", "attention without weights", "spectral norm in training mode",
+    "attention without weights",
 ]  # fmt: skip
 """One place in the network makes the whole prune fail, after the plan was made."""
 LATE = pytest.mark.xfail(strict=True, reason="the whole prune is refused, after the plan")

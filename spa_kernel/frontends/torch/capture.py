@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -122,6 +123,8 @@ def current_module(model: nn.Module, recorder: Recorder) -> Iterator[None]:
         recorder.module = names.get(id(module), recorder.module)
 
     def leave(module: nn.Module, _: Any, __: Any) -> None:
+        if sys.exc_info()[0] is not None and not recorder.failed:
+            recorder.failed = recorder.module
         recorder.module = stack.pop()
 
     hooks = nn.modules.module
@@ -155,9 +158,10 @@ def record(model: nn.Module, inputs: Inputs) -> Recorder:
     try:
         return _record(model, inputs, real=False)
     except (DependsOnData, CaptureError):
-        # Some code cannot do without real numbers or a real device; what is really wrong with
-        # the inputs shows again here.
-        return _record(model, inputs, real=True)
+        pass  # handled below, so that an error there is not one "during" this one
+    # Some code cannot do without real numbers or a real device; what is really wrong with the
+    # inputs shows again here.
+    return _record(model, inputs, real=True)
 
 
 def _record(model: nn.Module, inputs: Inputs, real: bool) -> Recorder:
@@ -184,7 +188,7 @@ def _record(model: nn.Module, inputs: Inputs, real: bool) -> Recorder:
         except DependsOnData:
             raise
         except Exception as error:
-            where = recorder.module or "its own code"
+            where = repr(recorder.failed) if recorder.failed else "its own code"
             raise CaptureError(
                 f"the forward of {type(model).__name__} fails in {where} on inputs of shape "
                 f"{shapes(inputs)}: {type(error).__name__}: {error}. Pass inputs that the model "

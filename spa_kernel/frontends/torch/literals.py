@@ -96,7 +96,18 @@ def chunk(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> 
         size = whole.shape[dim]
         total = Dim((whole, dim % whole.ndim), size)
         for axis in parts(look, out, dim)[:-1]:
-            yield axis, Op("ceil", total, expression(count), -(-size // count))
+            # How many parts there are is fixed: the code takes them apart.
+            yield axis, Op("ceil", total, Const(int(count)), -(-size // count))
+
+
+@reads(F.glu)
+def halves(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    """The two halves of a gated linear unit are equally long."""
+    whole, axis = look.value_of(args[0]), nodes[0].attrs["axis"]
+    assert whole is not None
+    size = whole.shape[axis]
+    for half in nodes[0].outputs:
+        yield (half, axis), Op("//", Dim((whole, axis), size), Const(2), size // 2)
 
 
 @reads(

@@ -6,6 +6,7 @@ import os
 import sys
 from types import CodeType, FrameType
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import nn
@@ -38,12 +39,13 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.real = real
         self.graph = Graph()
-        self.module = ""
+        self.module = self.failed = ""
         self.scalars: list[tuple[Any, ...]] = []
         """Per node the non-tensor arguments, to be compared after a prune."""
         self._values: dict[int, Value] = {}
         self._stored: dict[int, Value] = {}
         self._twins: dict[int, torch.Tensor] = {}
+        self._copies: dict[int, torch.Tensor] = {}
         self._alive: list[Any] = []
         self._aliases: dict[int, set[int]] = {}
         self._stale: dict[int, str] = {}
@@ -111,11 +113,13 @@ class Recorder(TorchDispatchMode):
             if "device" in kwargs:
                 run_kwargs["device"] = "meta"
         else:
-            changed = (
-                {id(t): self._twin(t) for t in tensors if id(t) in self._stored}
-                if func._schema.is_mutable
-                else {}
-            )
+            # Buffers may be written to, also through a view of them.
+            changed = {
+                id(t): self._twin(t)
+                for t in tensors
+                if id(t) in self._stored
+                and (func._schema.is_mutable or self._stored[id(t)].kind == "buffer")
+            }
             run_args, run_kwargs = substitute(args, changed), substitute(kwargs, changed)
         name = self._name(func, args)
         result = self._shapes_only(func, run_args) or func(*run_args, **run_kwargs)
@@ -141,8 +145,16 @@ class Recorder(TorchDispatchMode):
         if func._schema.is_mutable:
             for tensor in tensors:
                 self._values.pop(id(tensor), None)
-        result = func(*args, **kwargs)
-        return result
+        own = {id(t): self._own(t) for t in tensors if id(t) in self._stored}
+        return func(*substitute(args, own), **substitute(kwargs, own))
+
+    def _own(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A copy of a stored tensor, so that nothing is written into the model."""
+        copy = self._copies.get(id(tensor))
+        if copy is None:
+            copy = self._copies[id(tensor)] = tensor.detach().clone()
+            self._alive.append(tensor)
+        return copy
 
     def _twin(self, tensor: torch.Tensor) -> torch.Tensor:
         twin = self._twins.get(id(tensor))
@@ -206,7 +218,7 @@ class Recorder(TorchDispatchMode):
             self.source(),
         )
         for node in convert(call):
-            self._append(node, tuple(plain(a) for a in (*args, *kwargs.items())))
+            self._append(node, tuple(self._plain(a) for a in (*args, *kwargs.items())))
         index = 0
         for tensor in results:
             if isinstance(tensor, torch.Tensor):
@@ -241,6 +253,20 @@ class Recorder(TorchDispatchMode):
             ):
                 return "alias"
         return name
+
+    def _plain(self, value: Any) -> Any:
+        """An argument for comparison: numbers, and constants by their content."""
+        if isinstance(value, torch.Tensor):
+            known = self.value_of(value)
+            if known is not None or value.device.type == "meta":
+                return "tensor"
+            if value.numel() == 1:
+                return float(value)
+            content = value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+            return f"constant {crc32(content)}"
+        if isinstance(value, list | tuple):
+            return tuple(self._plain(v) for v in value)
+        return value
 
     def _append(self, node: Node, scalars: tuple[Any, ...]) -> None:
         self.graph.nodes.append(node)
@@ -285,13 +311,4 @@ def substitute(value: Any, swap: dict[int, torch.Tensor]) -> Any:
         return {k: substitute(v, swap) for k, v in value.items()}
     if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
         return type(value)(substitute(v, swap) for v in value)
-    return value
-
-
-def plain(value: Any) -> Any:
-    """An argument without its tensors."""
-    if isinstance(value, torch.Tensor):
-        return "tensor"
-    if isinstance(value, list | tuple):
-        return tuple(plain(v) for v in value)
     return value

@@ -129,13 +129,14 @@ def index(call: Call) -> None:
     x = call.args["self"]
     known = [(i, v) for i, v in enumerate(call.args["indices"]) if v is not None]
     if len(known) == 1 and known[0][1].dtype not in ("bool", "uint8"):
-        call.emit("Gather", [x, known[0][1]], axis=known[0][0])
+        call.emit("Gather", [x, known[0][1]], axis=known[0][0], literal=True)
 
 
 @aten("index_select")
 def index_select(call: Call) -> None:
     x = call.args["self"]
-    call.emit("Gather", [x, call.args["index"]], axis=call.args["dim"] % x.ndim)
+    axis = call.args["dim"] % x.ndim
+    call.emit("Gather", [x, call.args["index"]], axis=axis, literal=True)
 
 
 @aten("expand", "expand_copy", "broadcast_to")
