@@ -81,6 +81,8 @@ class Coupling:
     """Why, for each frozen label."""
     groups: list[Group] = field(default_factory=list)
     constraints: list[Constraint] = field(default_factory=list)
+    fixed: dict[Axis, str] = field(default_factory=dict)
+    """Why, for each stored axis that has no labels at all."""
     repairs: Repairs | None = None
     """New values of the program's attributes, where its code computes sizes from them."""
 

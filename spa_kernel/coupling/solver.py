@@ -36,6 +36,8 @@ class Solver:
         self.labels = Labels()
         self.axes: dict[Axis, State] = {}
         self.reasons: list[str] = []
+        self.quiet: set[Axis] = set()
+        """Axes that nobody takes for channels."""
         self._numbers: dict[str, int] = {}
         self._stuck: dict[int, np.ndarray] = {}
         self._zero: dict[Axis, bool] = {}
@@ -99,7 +101,9 @@ class Solver:
                 if not self._is_zero(axis):
                     self._fix(axis, self.number(self._nonzero()))
             case Fixed(axis, reason, quiet):
-                if not quiet and axis[0].kind == "parameter":
+                if quiet:
+                    self.quiet.add(axis)
+                elif axis[0].kind == "parameter":
                     self.state(axis)
                 self._fix(axis, self.number(reason))
             case Segment(whole, parts):
@@ -287,7 +291,13 @@ def finish(solver: Solver) -> Coupling:
         new = np.flatnonzero(mask & ~frozen)
         frozen[new] = True
         reasons.update(dict.fromkeys(new.tolist(), reason))
-    return Coupling(solver.graph, axes, len(names), frozen, reasons)
+    coupling = Coupling(solver.graph, axes, len(names), frozen, reasons)
+    coupling.fixed = {
+        axis: solver.reasons[state]
+        for axis, state in solver.axes.items()
+        if isinstance(state, int) and axis[0].stored and axis not in solver.quiet
+    }
+    return coupling
 
 
 def couple(graph: Graph) -> Coupling:

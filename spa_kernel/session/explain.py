@@ -67,7 +67,8 @@ def _part(
     labels = coupling.axes.get(axis)
     text = f"{value.name}, axis {at} of {list(value.shape)}"
     if labels is None:
-        return []
+        fixed = coupling.fixed.get(axis)
+        return [] if fixed is None else [(text, None, f"It cannot lose anything: {fixed}.", [])]
     numbers, counts = np.unique(owner[labels], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     groups = [coupling.groups[i] for i in numbers[order] if i >= 0]
@@ -93,9 +94,12 @@ def _sentence(group: Group, axis: Axis) -> str:
 
 def _joints(coupling: Coupling, labels: np.ndarray) -> list[str]:
     """Operators where these channels meet channels from elsewhere."""
-    found = []
+    found, weights = [], set(coupling.graph.stored.values())
     for node in coupling.graph.nodes:
-        operands = [v for v in node.inputs if v is not None and not v.stored]
+        if all(v is None or v in weights for v in node.inputs):
+            # A transposed weight is a weight.
+            weights.update(node.outputs)
+        operands = [v for v in node.inputs if v is not None and v not in weights]
         if len(operands) > 1 and sum(_carries(coupling, v, labels) for v in operands) > 1:
             found.append(node.where)
     unique = list(dict.fromkeys(found))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
+from functools import cache
 from types import CodeType, FrameType
 from typing import Any
 from zlib import crc32
@@ -85,7 +87,7 @@ class Recorder(TorchDispatchMode):
                 path = code.co_filename
                 ours = self._ours[code] = not path.startswith((TORCH, HERE, "<frozen"))
             if ours:
-                return f"{os.path.basename(code.co_filename)}:{frame.f_lineno}"
+                return place(code.co_filename, frame.f_lineno)
             frame = frame.f_back
         return ""
 
@@ -292,6 +294,13 @@ class Recorder(TorchDispatchMode):
         if isinstance(value, list | tuple):
             return [self._to_values(v) for v in value]
         return value
+
+
+@cache
+def place(path: str, line: int) -> str:
+    """A line of code in words; one of a notebook's cells by its text, as its file has no name."""
+    text = "" if os.path.exists(path) else linecache.getline(path, line).strip()
+    return f"{text!r} in a cell" if text else f"{os.path.basename(path)}:{line}"
 
 
 def flat(value: Any) -> list[torch.Tensor]:
