@@ -3,6 +3,13 @@
 The model is bit for bit what it was when one of them is raised.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spa_kernel.graph.ir import Node
+
 
 class SpaError(Exception):
     """Base of every error that spa_kernel raises on purpose."""
@@ -29,4 +36,14 @@ class DataNeeded(SpaError):
 
 
 class VerificationFailed(SpaError):
-    """The pruned model did not agree with the masked original; the prune was taken back."""
+    """The pruned model did not agree with the masked original; the prune was taken back.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+        The operators of the unpruned graph that could not follow the prune, where known.
+    """
+
+    def __init__(self, message: str, nodes: tuple[Node, ...] = ()) -> None:
+        super().__init__(message)
+        self.nodes = nodes

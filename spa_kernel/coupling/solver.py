@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -298,6 +298,38 @@ def finish(solver: Solver) -> Coupling:
         if isinstance(state, int) and axis[0].stored and axis not in solver.quiet
     }
     return coupling
+
+
+def hold(coupling: Coupling, nodes: Iterable[Node], reason: str) -> bool:
+    """Freeze the channels of some operators, or of the nearest ones before them that have any.
+
+    For operators that turn out, when a prune is tried, not to follow it.
+
+    Returns
+    -------
+    bool
+        Whether anything was frozen that was not before.
+    """
+    made = {out: node for node in coupling.graph.nodes for out in node.outputs}
+    new, seen, front = np.empty(0, dtype=np.int64), set(), list(nodes)
+    while front and not len(new):
+        seen.update(front)
+        touched = [v for n in front for v in (*n.inputs, *n.outputs) if v is not None]
+        labels = [
+            coupling.axes[value, axis].ravel()
+            for value in touched
+            for axis in range(value.ndim)
+            if (value, axis) in coupling.axes
+        ]
+        found = np.unique(np.concatenate(labels)) if labels else new
+        new = found[~coupling.frozen[found]]
+        before = dict.fromkeys(made[v] for n in front for v in n.inputs if v in made)
+        front = [node for node in before if node not in seen]
+    coupling.frozen[new] = True
+    coupling.reasons.update(dict.fromkeys(new.tolist(), reason))
+    coupling.repairs = constrain(coupling)
+    coupling.groups = group(coupling)
+    return len(new) > 0
 
 
 def couple(graph: Graph) -> Coupling:

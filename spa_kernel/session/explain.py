@@ -68,7 +68,7 @@ def _part(
     text = f"{value.name}, axis {at} of {list(value.shape)}"
     if labels is None:
         fixed = coupling.fixed.get(axis)
-        return [] if fixed is None else [(text, None, f"It cannot lose anything: {fixed}.", [])]
+        return [] if fixed is None else [(text, None, f"It cannot go: {fixed}.", [])]
     numbers, counts = np.unique(owner[labels], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     groups = [coupling.groups[i] for i in numbers[order] if i >= 0]

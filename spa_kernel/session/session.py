@@ -12,7 +12,8 @@ import numpy as np
 
 from spa_kernel import progress
 from spa_kernel.coupling.result import Group
-from spa_kernel.errors import InfeasibleTarget
+from spa_kernel.coupling.solver import hold
+from spa_kernel.errors import InfeasibleTarget, VerificationFailed
 from spa_kernel.frontends import backend_for
 from spa_kernel.importance import group_scores
 from spa_kernel.plan import Plan, make_plan
@@ -251,13 +252,24 @@ class Session(Rich):
             )
         start = time.perf_counter()
         self.backend.check()
-        plan = self.plan(**wishes) if plan is None else plan
-        coupling = self.analysis.coupling
-        removed = plan.mask(coupling)
-        progress.report("applying")
-        change, verification = self.backend.apply(
-            coupling, removed, verify=verify, optimizer=optimizer
-        )
+        notes: list[str] = []
+        while True:
+            chosen = self.plan(**wishes) if plan is None else plan
+            coupling = self.analysis.coupling
+            removed = chosen.mask(coupling)
+            progress.report("applying")
+            try:
+                change, verification = self.backend.apply(
+                    coupling, removed, verify=verify, optimizer=optimizer
+                )
+                break
+            except VerificationFailed as error:
+                # What cannot follow a prune stays, and the rest is planned anew.
+                reason = f"a prune was tried, and {error}"
+                if not hold(coupling, error.nodes, reason) or plan is not None:
+                    raise
+                notes.append(f"{error.nodes[0].where} could not follow; its channels stay")
+        plan = chosen
         try:
             analysis = Analysis.of(self.backend)
         except BaseException:
@@ -266,7 +278,7 @@ class Session(Rich):
         lost = self._history.undone
         seconds = time.perf_counter() - start
         step = self._history.add(label(plan), analysis, plan, change, seconds)
-        notes = [f"{lost} undone steps can no longer be redone"] if lost else []
+        notes += [f"{lost} undone steps can no longer be redone"] if lost else []
         return Report(plan, verification, step.index, seconds, notes)
 
     def undo(self, steps: int = 1) -> None:

@@ -19,9 +19,13 @@ MEMORY = {"Identity", "Reshape", "Expand", "Transpose"}
 
 @dataclass(frozen=True, slots=True)
 class ScalarChange:
-    """A number in a call that came out differently after the prune."""
+    """A number in a call that came out differently after the prune.
+
+    ``node`` is the call in the new graph, ``old`` the same call in the old one.
+    """
 
     node: Node
+    old: Node
     before: float
     after: float
 
@@ -44,25 +48,26 @@ def structure(
     if len(old) != len(new):
         raise VerificationFailed(
             f"after the prune the forward makes {len(new)} calls, before {len(old)}: it takes "
-            "another path when sizes change"
+            "another path when sizes change",
+            tuple(a for (a, _), (b, _) in zip(old, new, strict=False) if a.op != b.op)[:1],
         )
     changes: list[ScalarChange] = []
     for (a, numbers), (b, others) in zip(old, new, strict=True):
         if a.op != b.op:
-            raise VerificationFailed(f"after the prune {a.where} has become {b.where}")
+            raise VerificationFailed(f"after the prune {a.where} has become {b.where}", (a,))
         for x, y in zip(a.outputs, b.outputs, strict=True):
             expected = coupling.shape(x, removed)
             if [n for n in y.shape if n != 1] != [n for n in expected if n != 1]:
                 raise VerificationFailed(
-                    f"{a.where} should now make shape {expected}, but makes {y.shape}"
+                    f"{a.where} should now make shape {expected}, but makes {y.shape}", (a,)
                 )
         whole = a.op not in OPERATORS or OPERATORS[a.op].relation is elementwise
         for x, y in differing(numbers, others, whole):
             if isinstance(x, str) or isinstance(y, str):
                 raise VerificationFailed(
-                    f"{a.where} uses a constant that is worked out from a pruned size"
+                    f"{a.where} uses a constant that is worked out from a pruned size", (a,)
                 )
-            changes.append(ScalarChange(b, x, y))
+            changes.append(ScalarChange(b, a, x, y))
     return changes
 
 

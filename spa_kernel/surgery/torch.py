@@ -140,7 +140,7 @@ class Surgery:
 
     def compensate(self, recorder: Recorder, changes: list[ScalarChange]) -> None:
         """Fold factors that came out differently into the weights in front of them."""
-        folding = Folding(recorder.graph)
+        folding, stuck = Folding(recorder.graph), []
         for change in changes:
             node = change.node
             operands = [v for v in node.inputs if v is not None and v.kind != "constant"]
@@ -149,10 +149,8 @@ class Surgery:
             if foldable and len(operands) == 1 and change.before and change.after:
                 entries = folding.entries(operands[0])
             if entries is None:
-                raise VerificationFailed(
-                    f"{node.where} uses the number {change.after:.6g} that is worked out from a "
-                    f"pruned size (it was {change.before:.6g}) and cannot be folded into a weight"
-                )
+                stuck.append(change)
+                continue
             factor = change.before / change.after
             factor = factor if node.op == "Mul" else 1 / factor
             for name, index in entries:
@@ -160,6 +158,13 @@ class Surgery:
                 scale = torch.ones(data.numel(), dtype=torch.float64, device=data.device)
                 scale[torch.from_numpy(index).to(data.device)] = factor
                 self.folded[name] = data * scale.view(data.shape)
+        if stuck:
+            raise VerificationFailed(
+                f"{stuck[0].old.where} uses the number {stuck[0].after:.6g} that is worked out "
+                f"from a pruned size (it was {stuck[0].before:.6g}) and cannot be folded into a "
+                "weight",
+                tuple(change.old for change in stuck),
+            )
         for name, exact in self.folded.items():
             self.stored[name].data.copy_(exact)
 
@@ -236,7 +241,9 @@ def operate(
                 f"the pruned model does not run, so it was put back as it was. {error}"
             ) from error
         if isinstance(error, SpaError):
-            raise VerificationFailed(f"{error}; the model was put back as it was") from error
+            nodes = error.nodes if isinstance(error, VerificationFailed) else ()
+            message = f"{error}; the model was put back as it was"
+            raise VerificationFailed(message, nodes) from error
         raise
     return surgery.journal, verification, after
 

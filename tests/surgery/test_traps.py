@@ -147,18 +147,8 @@ def test_never_wrong(name: str) -> None:
     assert outcome.refused or outcome.error < EXACT
 
 
-REFUSED_TOO_LATE = [
-    "divided by the count", "count added", "mean by hand", "slope by count", "branch by count",
-    "attention without weights",
-]  # fmt: skip
-"""One place in the network makes the whole prune fail, after the plan was made."""
-LATE = pytest.mark.xfail(strict=True, reason="the whole prune is refused, after the plan")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=LATE if n in REFUSED_TOO_LATE else ()) for n in TRAPS]
-)
+@pytest.mark.parametrize("name", TRAPS)
 def test_what_is_planned_can_be_done(name: str) -> None:
-    """A refusal comes with the analysis: what cannot go is frozen, and the rest can."""
+    """What cannot follow a prune stays, and the rest goes."""
     refused = prune(name, verify=True).refused
     assert not refused.startswith("VerificationFailed"), refused
