@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
-from . import operators, worker
+from tests import torchvision_operators
+
+from . import worker
 from .networks import KINDS, NEEDED, Source, source
 from .page import CLASSES, page
 
@@ -116,7 +118,7 @@ def main() -> int:
     options = arguments()
     results = stored(options.results)
     torch.set_num_threads(1)
-    library = operators.declare()
+    library = torchvision_operators.declare(run=True)
     kinds = KINDS if options.kind == "all" else () if options.kind == "page" else (options.kind,)
     for kind in kinds:
         made = source(kind, options.zoo)

@@ -27,8 +27,11 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Te
     return torch.stack(kept) if kept else order
 
 
-def declare() -> torch.library.Library | None:
-    """Declare the operators; the declarations last as long as what is returned."""
+def declare(run: bool = False) -> torch.library.Library | None:
+    """Declare the operators; the declarations last as long as what is returned.
+
+    ``run``: also let detection networks find boxes with them.
+    """
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return None
@@ -41,6 +44,8 @@ def declare() -> torch.library.Library | None:
     library = torch.library.Library("torchvision", "DEF")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    if not run:
+        return library
     library.impl("nms", nms, "CPU")
     from torchvision.ops import boxes
 
