@@ -196,10 +196,10 @@ class Labels:
                     break
         if not left and not right:
             return
-        # A column that tells all indices apart can stand for everything on the other side.
+        # A column that determines everything on the other side can stand for it.
         for mine, theirs, x, y in ((left, right, a, b), (right, left, b, a)):
             for i in mine:
-                if theirs and len(np.unique(x[:, i])) == len(x):
+                if theirs and determines(x[:, i], y[:, theirs]):
                     for other in mine:
                         if other != i:
                             self.freeze(x[:, other : other + 1], reason)
@@ -260,6 +260,12 @@ def pattern(column: np.ndarray) -> np.ndarray:
     order = np.argsort(np.argsort(first))
     out: np.ndarray = order[inverse]
     return out
+
+
+def determines(column: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether indices with the same label in a column have the same row elsewhere."""
+    _, first, inverse = np.unique(column, return_index=True, return_inverse=True)
+    return bool(np.array_equal(rows[first][inverse], rows))
 
 
 def classes_after(a: np.ndarray, b: np.ndarray) -> int:

@@ -141,9 +141,9 @@ class Solver:
     def _is_zero(self, axis: Axis) -> bool:
         """Whether entries at removed indices are zero in the masked network."""
         value = axis[0]
-        if value.stored or value.kind == "virtual" or isinstance(self.axes.get(axis), int):
+        if value.stored or isinstance(self.axes.get(axis), int):
             return True
-        return self._zero.get(axis, False)
+        return self._zero.get(axis, value.kind == "virtual")
 
     def _link(self, *axes: Axis) -> None:
         """Note which operand axes an output axis comes from."""
@@ -222,6 +222,9 @@ class Solver:
 
     def _product(self, whole: Axis, factors: Sequence[Axis]) -> None:
         self._link(whole, *factors)
+        operands = [f for f in factors if f not in self._links]
+        if whole[0].kind == "virtual" and operands:
+            self._zero[whole] = all(self._is_zero(f) for f in operands)
         sizes = [v.shape[i] for v, i in factors]
         state = self.state(whole)
         if isinstance(state, int):
