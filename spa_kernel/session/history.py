@@ -75,13 +75,14 @@ class History(Rich, Sequence[Step]):
 
     def add(
         self, label: str, analysis: Analysis, plan: Plan, change: Change, seconds: float
-    ) -> Step:
-        """Append a step behind the current one; steps that were undone are lost."""
-        del self._steps[self._position + 1 :]
-        step = Step(len(self._steps), label, analysis, seconds, plan, change)
-        self._steps.append(step)
-        self._stand(step.index)
-        return step
+    ) -> None:
+        """Put a step behind the current one; steps that were undone are lost."""
+        index = self._position + 1
+        step = Step(index, label, analysis, seconds, plan, change, current=True)
+        # Nothing below can fail half way.
+        self.current.current = False
+        self._steps[index:] = [step]
+        self._position = index
 
     def undo(self, steps: int) -> None:
         """Take back some steps.

@@ -272,14 +272,15 @@ class Session(Rich):
         plan = chosen
         try:
             analysis = Analysis.of(self.backend)
+            if lost := self._history.undone:
+                notes.append(f"{lost} undone steps can no longer be redone")
+            seconds = time.perf_counter() - start
+            report = Report(plan, verification, self._history.position + 1, seconds, notes)
+            self._history.add(label(plan), analysis, plan, change, seconds)
         except BaseException:
             change.undo()
             raise
-        lost = self._history.undone
-        seconds = time.perf_counter() - start
-        step = self._history.add(label(plan), analysis, plan, change, seconds)
-        notes += [f"{lost} undone steps can no longer be redone"] if lost else []
-        return Report(plan, verification, step.index, seconds, notes)
+        return report
 
     def undo(self, steps: int = 1) -> None:
         """Take back the last steps: every tensor is bit for bit what it was before them.

@@ -74,7 +74,7 @@ class TorchBackend(Backend):
         self, coupling: Coupling, removed: np.ndarray, *, verify: bool = True, optimizer: Any = None
     ) -> tuple[Change, Verification]:
         self.check()
-        before = self._recorder
+        before, left = self._recorder, self._left
         assert before is not None and before.graph is coupling.graph
         flops = CostModel(coupling.graph, coupling).base[0]
         journal, verification, after = operate(
@@ -95,9 +95,13 @@ class TorchBackend(Backend):
             self._recorder = recorders[1]
             self._left = self._structure()
 
+        try:
+            self._recorder, self._left = after, self._structure()
+        except BaseException:
+            journal.undo()
+            self._recorder, self._left = before, left
+            raise
         journal.after = turn
-        self._recorder = after
-        self._left = self._structure()
         return journal, verification
 
     def _structure(self) -> dict[str, tuple[int, tuple[int, ...]]]:
