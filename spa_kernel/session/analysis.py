@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from spa_kernel import progress
@@ -23,8 +26,21 @@ class Analysis:
     @classmethod
     def of(cls, backend: Backend) -> Analysis:
         """Capture and couple the backend's current model; nothing is changed."""
-        progress.report("capturing")
-        graph = backend.capture()
-        progress.report("coupling")
-        coupling = couple(graph)
-        return cls(graph, coupling, CostModel(graph, coupling))
+        with uncollected():
+            progress.report("capturing")
+            graph = backend.capture()
+            progress.report("coupling")
+            coupling = couple(graph)
+            return cls(graph, coupling, CostModel(graph, coupling))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection: an analysis makes many small objects, and all of them stay."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

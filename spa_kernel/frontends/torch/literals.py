@@ -27,6 +27,12 @@ Found = Iterator[tuple[Axis, Expr]]
 Reader = Callable[[Lookup, tuple[Any, ...], dict[str, Any], Any, list[Node]], Found]
 READERS: dict[Any, Reader] = {}
 
+SIMPLE = {
+    F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.silu, F.mish, F.hardswish, F.hardsigmoid,
+    F.hardtanh, F.sigmoid, F.tanh, F.dropout, F.dropout2d, F.softmax, F.batch_norm,
+}  # fmt: skip
+"""Functions written in Python that take no size from a tensor: there is nothing to watch."""
+
 
 def reads(*functions: Any) -> Callable[[Reader], Reader]:
     """Register a reader for functions of torch."""
@@ -123,7 +129,7 @@ def conv_groups(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node
     yield from virtual_groups(nodes, groups)
 
 
-@reads(torch.group_norm)
+@reads(torch.group_norm, F.group_norm)
 def norm_groups(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
     yield from virtual_groups(nodes, argument(args, kwargs, 1, "num_groups", 1))
 
@@ -135,7 +141,7 @@ def virtual_groups(nodes: list[Node], groups: int) -> Found:
             yield (node.attrs["groups"], 0), expression(groups)
 
 
-@reads(torch.layer_norm, F.rms_norm, torch.rms_norm)
+@reads(torch.layer_norm, F.layer_norm, torch.rms_norm, F.rms_norm)
 def normalized_shape(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
     sizes = argument(args, kwargs, 1, "normalized_shape", ())
     yield from listed(look, out, sizes, out.ndim - len(sizes))

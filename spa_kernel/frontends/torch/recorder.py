@@ -15,11 +15,14 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spa_kernel.frontends.torch.aten import Call, convert
+from spa_kernel.frontends.torch.aten.pointwise import ONNX_NAME
 from spa_kernel.graph.ir import Graph, Node, Value
 
 TORCH = os.path.dirname(torch.__file__) + os.sep
 HERE = os.path.dirname(__file__) + os.sep
 FACTORIES = {f"aten::new_{kind}" for kind in ("empty", "zeros", "ones", "full")}
+UNARY = {"relu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "exp", "sqrt"}
+"""Calls whose output is like their input; torch takes its time to find that out."""
 VALUE_DEPENDENT = "aten::_local_scalar_dense", "aten::nonzero", "aten::equal"
 
 
@@ -46,6 +49,7 @@ class Recorder(TorchDispatchMode):
         """Per node the non-tensor arguments, to be compared after a prune."""
         self._values: dict[int, Value] = {}
         self._stored: dict[int, Value] = {}
+        self._nothing = torch.empty(0, device="meta")
         self._twins: dict[int, torch.Tensor] = {}
         self._copies: dict[int, torch.Tensor] = {}
         self._alive: list[Any] = []
@@ -62,6 +66,11 @@ class Recorder(TorchDispatchMode):
                 if not tensor.dtype.is_floating_point and tensor.numel() < 2**22:
                     value.data = tensor.detach().cpu().numpy()
                 self._stored[id(tensor)] = self.graph.stored[name] = value
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No forward is compiled while it is recorded; keeping dynamo out costs time per call."""
+        return False
 
     def value_of(self, tensor: torch.Tensor) -> Value | None:
         """The graph's value for a tensor that depends on inputs or weights."""
@@ -124,16 +133,24 @@ class Recorder(TorchDispatchMode):
             }
             run_args, run_kwargs = substitute(args, changed), substitute(kwargs, changed)
         name = self._name(func, args)
-        result = self._shapes_only(func, run_args) or func(*run_args, **run_kwargs)
+        result = self._shapes_only(func, run_args)
+        if result is None:
+            result = func(*run_args, **run_kwargs)
         self._record(func, name, args, kwargs, result, tensors)
         return result
 
     def _shapes_only(self, func: Any, args: Any) -> Any:
         """The outputs of calls whose own meta computation is slow and whose shape is plain."""
-        if self.real or func is not torch.ops.aten.native_batch_norm.default or args[5]:
+        if self.real:
             return None
-        x = args[0]
-        return torch.empty_like(x), x.new_empty(0), x.new_empty(0)
+        if func is torch.ops.aten.native_batch_norm.default and not args[5]:
+            return torch.empty_like(args[0]), self._nothing, self._nothing
+        name = func._schema.name[6:]
+        if name[-1] == "_" and name[:-1] in ONNX_NAME:
+            return args[0]
+        if name in UNARY and args[0].is_floating_point():
+            return torch.empty_like(args[0])
+        return None
 
     def _is_table(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor's content is known: an integer buffer."""
@@ -267,6 +284,8 @@ class Recorder(TorchDispatchMode):
             content = value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
             return f"constant {crc32(content)}"
         if isinstance(value, list | tuple):
+            if value and type(value[0]) is int:
+                return tuple(value)
             return tuple(self._plain(v) for v in value)
         return value
 
@@ -291,7 +310,7 @@ class Recorder(TorchDispatchMode):
     def _to_values(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             return self._operand(value)
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple) and value and type(value[0]) is not int:
             return [self._to_values(v) for v in value]
         return value
 
@@ -307,7 +326,7 @@ def flat(value: Any) -> list[torch.Tensor]:
     """The tensors in an argument (a tensor, or a list of tensors or None)."""
     if isinstance(value, torch.Tensor):
         return [value]
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and value and type(value[0]) is not int:
         return [t for v in value for t in flat(v)]
     return []
 
@@ -318,6 +337,6 @@ def substitute(value: Any, swap: dict[int, torch.Tensor]) -> Any:
         return swap.get(id(value), value)
     if isinstance(value, dict):
         return {k: substitute(v, swap) for k, v in value.items()}
-    if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
+    if isinstance(value, list | tuple) and value and type(value[0]) is not int:
         return type(value)(substitute(v, swap) for v in value)
     return value

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from spa_kernel.frontends.torch.literals import READERS, positions
+from spa_kernel.frontends.torch.literals import READERS, SIMPLE, positions
 from spa_kernel.frontends.torch.recorder import Recorder
 from spa_kernel.frontends.torch.tracked import TrackedInt
 from spa_kernel.graph.sizes import Dim, SizeUse
@@ -49,6 +49,8 @@ class Tracker(TorchFunctionMode):
             return self._size(func, args, kwargs)
         if func == DEVICE and args[0].device.type == "meta":
             return self.device
+        if func in SIMPLE:
+            return func(*args, **kwargs)
         reader = READERS.get(func)
         if (
             reader is None
