@@ -91,6 +91,10 @@ class Solver:
     def _take(self, statement: Statement) -> None:
         match statement:
             case Same(a, b):
+                known = self.axes.get(b)
+                if isinstance(known, int) and self.axes.setdefault(a, known) is known:
+                    # Most axes are fixed, and stay so from operator to operator.
+                    return
                 self._link(a, b)
                 self._equal_axes(a, b)
             case Contract(a, b):

@@ -61,8 +61,6 @@ def convolution(node: Node, rows: int, columns: int) -> Iterator[Statement]:
             yield Product((out, 1), (group, (weight, 1)))
     if bias is not None:
         yield Same((out, 1), (bias, 0))
-    for axis in range(2, out.ndim):
-        yield Fixed((out, axis), "a spatial axis of a convolution")
     for axis in range(2, x.ndim):
         yield Fixed((x, axis), "a spatial axis of a convolution")
         yield Fixed((weight, axis), "an axis of a convolution's kernel", quiet=True)

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from spa_kernel import progress
 from spa_kernel.coupling.result import Coupling
@@ -15,13 +16,17 @@ from spa_kernel.graph.ir import Graph
 from spa_kernel.plan import CostModel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Analysis:
     """Graph, coupled channels and cost of a model as it is."""
 
     graph: Graph
     coupling: Coupling
-    cost: CostModel
+
+    @cached_property
+    def cost(self) -> CostModel:
+        """FLOPs and parameters, now and after any prune."""
+        return CostModel(self.graph, self.coupling)
 
     @classmethod
     def of(cls, backend: Backend) -> Analysis:
@@ -31,7 +36,7 @@ class Analysis:
             graph = backend.capture()
             progress.report("coupling")
             coupling = couple(graph)
-            return cls(graph, coupling, CostModel(graph, coupling))
+            return cls(graph, coupling)
 
 
 @contextmanager

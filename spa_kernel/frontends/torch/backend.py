@@ -52,7 +52,7 @@ class TorchBackend(Backend):
     def capture(self) -> Graph:
         if self._recorder is None:
             self._recorder = record(self.model, self.inputs)
-            self._left = self._structure()
+            self._left = self._recorder.structure
         return self._recorder.graph
 
     def array(self, name: str) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import is_not
 from typing import Any
@@ -65,9 +65,9 @@ def _tensor(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 @contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
+def unchanged(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Take back what a forward writes into its modules: caches, counters, new attributes."""
-    before = [(vars(m), dict(vars(m))) for m in model.modules()]
+    before = [(m.__dict__, m.__dict__.copy()) for m in modules]
     containers = [
         (value, value.copy())
         for _, attributes in before
@@ -96,20 +96,20 @@ def unchanged(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def quiet_eval(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, no gradients, no fused shortcuts; everything is put back afterwards."""
-    modes = [(m, m.training) for m in model.modules()]
+    modules = list(model.modules())
+    modes = [m for m in modules if m.training]
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
-        for module, training in modes:
-            if training:
-                module.training = False
+        for module in modes:
+            module.training = False
         torch.backends.mha.set_fastpath_enabled(False)
-        with torch.no_grad(), unchanged(model), warnings.catch_warnings():
+        with torch.no_grad(), unchanged(modules), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for module, training in modes:
-            module.training = training
+        for module in modes:
+            module.training = True
 
 
 @contextmanager

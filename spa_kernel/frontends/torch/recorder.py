@@ -45,8 +45,9 @@ class Recorder(TorchDispatchMode):
         self.real = real
         self.graph = Graph()
         self.module = self.failed = ""
-        self.scalars: list[tuple[Any, ...]] = []
-        """Per node the non-tensor arguments, to be compared after a prune."""
+        self._arguments: list[tuple[Any, ...]] = []
+        self.structure: dict[str, tuple[int, tuple[int, ...]]] = {}
+        """Identity and shape of each stored tensor, to tell whether the model was changed."""
         self._values: dict[int, Value] = {}
         self._stored: dict[int, Value] = {}
         self._nothing = torch.empty(0, device="meta")
@@ -66,6 +67,7 @@ class Recorder(TorchDispatchMode):
                 if not tensor.dtype.is_floating_point and tensor.numel() < 2**22:
                     value.data = tensor.detach().cpu().numpy()
                 self._stored[id(tensor)] = self.graph.stored[name] = value
+                self.structure[name] = id(tensor), value.shape
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -144,12 +146,14 @@ class Recorder(TorchDispatchMode):
         if self.real:
             return None
         if func is torch.ops.aten.native_batch_norm.default and not args[5]:
-            return torch.empty_like(args[0]), self._nothing, self._nothing
+            return like(args[0]), self._nothing, self._nothing
+        if func is torch.ops.aten.convolution.default:
+            return convolved(*args)
         name = func._schema.name[6:]
         if name[-1] == "_" and name[:-1] in ONNX_NAME:
             return args[0]
         if name in UNARY and args[0].is_floating_point():
-            return torch.empty_like(args[0])
+            return like(args[0])
         return None
 
     def _is_table(self, tensor: torch.Tensor) -> bool:
@@ -178,12 +182,7 @@ class Recorder(TorchDispatchMode):
     def _twin(self, tensor: torch.Tensor) -> torch.Tensor:
         twin = self._twins.get(id(tensor))
         if twin is None:
-            if self.real:
-                twin = tensor.detach().clone()
-            else:
-                twin = torch.empty_strided(
-                    tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta"
-                )
+            twin = tensor.detach().clone() if self.real else like(tensor)
             self._twins[id(tensor)] = twin
             self._alive.append((tensor, twin))
             value = self._stored.get(id(tensor))
@@ -237,7 +236,7 @@ class Recorder(TorchDispatchMode):
             self.source(),
         )
         for node in convert(call):
-            self._append(node, tuple(self._plain(a) for a in (*args, *kwargs.items())))
+            self._append(node, (*args, *kwargs.items()))
         index = 0
         for tensor in results:
             if isinstance(tensor, torch.Tensor):
@@ -289,9 +288,14 @@ class Recorder(TorchDispatchMode):
             return tuple(self._plain(v) for v in value)
         return value
 
-    def _append(self, node: Node, scalars: tuple[Any, ...]) -> None:
+    def _append(self, node: Node, arguments: tuple[Any, ...]) -> None:
         self.graph.nodes.append(node)
-        self.scalars.append(scalars)
+        self._arguments.append(arguments)
+
+    @property
+    def scalars(self) -> list[tuple[Any, ...]]:
+        """Per node its arguments without tensors, to be compared after a prune."""
+        return [self._plain(arguments) for arguments in self._arguments]
 
     def _signature(self, func: Any) -> tuple[list[tuple[str, Any]], bool, bool]:
         known = self._signatures.get(func)
@@ -320,6 +324,42 @@ def place(path: str, line: int) -> str:
     """A line of code in words; one of a notebook's cells by its text, as its file has no name."""
     text = "" if os.path.exists(path) else linecache.getline(path, line).strip()
     return f"{text!r} in a cell" if text else f"{os.path.basename(path)}:{line}"
+
+
+def like(tensor: torch.Tensor) -> torch.Tensor:
+    """A meta tensor of the same kind; ``empty_like`` takes much longer to make one."""
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def convolved(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: Any,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+) -> torch.Tensor | None:
+    """The output of a plain convolution; ``None`` where torch had better find out itself."""
+    spatial = x.ndim - 2
+    if (
+        transposed
+        or not x.is_contiguous()
+        or x.shape[1] != weight.shape[1] * groups
+        or not len(stride) == len(padding) == len(dilation) == spatial == weight.ndim - 2
+    ):
+        return None
+    sizes = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip(
+            x.shape[2:], padding, dilation, weight.shape[2:], stride, strict=True
+        )
+    ]
+    if min(sizes, default=1) < 1:
+        return None
+    return torch.empty((x.shape[0], weight.shape[0], *sizes), dtype=x.dtype, device="meta")
 
 
 def flat(value: Any) -> list[torch.Tensor]:
