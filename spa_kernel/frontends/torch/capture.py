@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from operator import is_not
 from typing import Any
 
@@ -114,32 +114,35 @@ def quiet_eval(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def current_module(model: nn.Module, recorder: Recorder) -> Iterator[None]:
-    """Tell the recorder which module is running."""
+    """Tell the recorder which module is running.
+
+    By standing in for ``Module.__call__`` for a while: a hook would take every module off its
+    fast path.
+    """
     names = {id(module): name for name, module in model.named_modules()}
-    stack: list[str] = []
+    call = nn.Module.__call__
 
-    def enter(module: nn.Module, _: Any) -> None:
-        stack.append(recorder.module)
-        recorder.module = names.get(id(module), recorder.module)
+    def watched(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        outer = recorder.module
+        recorder.module = names.get(id(self), outer)
+        try:
+            return call(self, *args, **kwargs)
+        except Exception:
+            recorder.failed = recorder.failed or recorder.module
+            raise
+        finally:
+            recorder.module = outer
 
-    def leave(module: nn.Module, _: Any, __: Any) -> None:
-        if sys.exc_info()[0] is not None and not recorder.failed:
-            recorder.failed = recorder.module
-        recorder.module = stack.pop()
-
-    hooks = nn.modules.module
-    before = hooks.register_module_forward_pre_hook(enter)
-    after = hooks.register_module_forward_hook(leave, always_call=True)
+    nn.Module.__call__ = watched  # type: ignore[method-assign]
     try:
         yield
     finally:
-        before.remove()
-        after.remove()
+        nn.Module.__call__ = call  # type: ignore[method-assign]
 
 
 def device_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Device and floating point type of the model's first parameter."""
-    for tensor in (*model.parameters(), *model.buffers()):
+    for tensor in chain(model.parameters(), model.buffers()):
         if tensor.dtype.is_floating_point:
             return tensor.device, tensor.dtype
     return torch.device("cpu"), torch.float32
