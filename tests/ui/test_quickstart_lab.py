@@ -20,9 +20,11 @@ def test_quickstart(lab, browser, tmp_path):
     page.goto(lab.page("quickstart.ipynb", "quickstart"))
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
     page.wait_for_selector(".jp-NotebookPanel-toolbar >> text=Python 3", timeout=60_000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.wait_for_selector(".jp-OutputArea-output >> text=after undo", timeout=180_000)
+    # A kernel that is still connecting loses what it is asked to run.
+    page.wait_for_selector("text=Python 3 (ipykernel) | Idle", timeout=120_000)
+    page.wait_for_timeout(1000)
+    command(page, "notebook:run-all-cells")
+    page.wait_for_selector(".jp-OutputArea-output >> text=after undo", timeout=300_000)
 
     views = page.locator(".spa-view")
     assert views.count() >= 6
