@@ -1,7 +1,7 @@
 """What an operator says about the axes it touches, and the registry of operators.
 
 A prune decides, for each index of each axis of each tensor, "stays" or "goes". An operator
-states how the decisions on its operands' axes relate, with the five statements below and
+states how the decisions on its operands' axes relate, with the statements below and
 nothing else. It states this once, here, for every front end.
 """
 

@@ -17,6 +17,7 @@ from spa_kernel.errors import InfeasibleTarget, VerificationFailed
 from spa_kernel.frontends import backend_for
 from spa_kernel.importance import group_scores
 from spa_kernel.plan import Plan, make_plan
+from spa_kernel.plan.target import Spread
 from spa_kernel.session import persist
 from spa_kernel.session.analysis import Analysis
 from spa_kernel.session.explain import Explanation, explain
@@ -147,7 +148,7 @@ class Session(Rich):
         params: float | None = None,
         latency: float | None = None,
         memory: float | None = None,
-        scope: str = "global",
+        scope: Spread = "global",
         groups: Any = None,
         exclude: Any = None,
         round_to: int | None = None,
@@ -205,7 +206,7 @@ class Session(Rich):
             ratio=ratio,
             flops=flops,
             params=params,
-            scope=scope,  # type: ignore[arg-type]
+            scope=scope,
             groups=groups,
             exclude=exclude,
             round_to=round_to,
