@@ -20,7 +20,8 @@ def convolution(call: Call) -> None:
 @aten("addmm")
 def addmm(call: Call) -> None:
     a = call.args
-    call.emit("Gemm", [a["mat1"], a["mat2"], a["self"]])
+    inputs = [a["mat1"], a["mat2"], a["self"]]
+    call.emit("Gemm", inputs, alpha=a.get("alpha", 1), beta=a.get("beta", 1))
 
 
 @aten("mm", "bmm", "matmul")
@@ -33,11 +34,11 @@ def mm(call: Call) -> None:
 def baddbmm(call: Call) -> None:
     a, out = call.args, call.outs[0]
     product = Value(f"{out.name}_product", out.shape)
-    call.emit("MatMul", [a["batch1"], a["batch2"]], [product])
-    call.emit("Add", [a["self"], product])
+    call.emit("MatMul", [a["batch1"], a["batch2"]], [product], alpha=a.get("alpha", 1))
+    call.emit("Add", [a["self"], product], beta=a.get("beta", 1))
 
 
-@aten("mv", "dot")
+@aten("mv", "dot", "vdot")
 def mv(call: Call) -> None:
     call.emit("MatMul", call.tensors())
 

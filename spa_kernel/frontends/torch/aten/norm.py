@@ -76,7 +76,9 @@ REDUCTIONS = {
     "amin": "ReduceMin", "min": "ReduceMin", "prod": "ReduceProd", "logsumexp": "ReduceLogSumExp",
     "var": "ReduceVar", "std": "ReduceStd", "var_mean": "ReduceVar", "std_mean": "ReduceStd",
     "linalg_vector_norm": "ReduceL2", "norm": "ReduceL2", "argmax": "ArgMax", "argmin": "ArgMin",
-    "any": "ReduceAny", "all": "ReduceAll",
+    "any": "ReduceAny", "all": "ReduceAll", "nansum": "ReduceSum", "count_nonzero": "ReduceCount",
+    "median": "ReduceMedian", "nanmedian": "ReduceMedian", "kthvalue": "ReduceMedian",
+    "mode": "ReduceMedian", "aminmax": "ReduceRange",
 }  # fmt: skip
 
 
@@ -125,19 +127,24 @@ def pool(call: Call) -> None:
     "_upsample_bicubic2d_aa",
     "upsample_linear1d",
     "upsample_trilinear3d",
-    "grid_sampler_2d",
+    "_upsample_nearest_exact1d",
     "_upsample_nearest_exact2d",
+    "_upsample_nearest_exact3d",
+    "_upsample_lanczos2d_aa",
     "reflection_pad1d",
     "reflection_pad2d",
+    "reflection_pad3d",
+    "replication_pad1d",
     "replication_pad2d",
+    "replication_pad3d",
 )
 def resize(call: Call) -> None:
     positions(call, "Resize")
 
 
 def positions(call: Call, op: str) -> None:
-    """Batch and channels stay; a missing batch axis makes the first axis the channels."""
+    """Positions are the last axes; channels and, where there is one, the batch stay."""
     x = call.tensors()[0]
     spatial = int("".join(c for c in call.name if c.isdigit())[:1] or 2)
-    if x.ndim == spatial + 2:
-        call.emit(op, [x])
+    if x.ndim > spatial:
+        call.emit(op, [x], spatial=spatial)

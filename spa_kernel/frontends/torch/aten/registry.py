@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spa_kernel.graph.ir import Node, Value
+from spa_kernel.graph.ops_probed import Trial
 
 
 @dataclass(slots=True)
@@ -58,11 +59,20 @@ def aten(*names: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def convert(call: Call) -> list[Node]:
-    """The nodes for a call; one that nobody has described becomes an unknown operator."""
+def spelled(name: str) -> str:
+    """A call's name for people, with its library."""
+    return name if "::" in name else f"aten.{name}"
+
+
+def convert(call: Call, trial: Callable[[Call], Trial] | None = None) -> list[Node]:
+    """The nodes for a call; one that nobody has described becomes an unknown operator.
+
+    ``trial`` tries such a call out.
+    """
     handler = HANDLERS.get(call.name) or HANDLERS.get(call.name.rstrip("_"))
     if handler is not None:
         handler(call)
     if not call.nodes:
-        call.emit(f"aten.{call.name}", call.tensors())
+        attrs = {} if trial is None else {"trial": trial(call)}
+        call.emit(spelled(call.name), call.tensors(), **attrs)
     return call.nodes

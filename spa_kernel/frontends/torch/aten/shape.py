@@ -61,7 +61,16 @@ def stack(call: Call) -> None:
     call.emit("Concat", parts, axis=axis)
 
 
-@aten("split", "split_with_sizes", "chunk", "split_copy", "split_with_sizes_copy")
+@aten(
+    "split",
+    "split_with_sizes",
+    "chunk",
+    "split_copy",
+    "split_with_sizes_copy",
+    "unsafe_split",
+    "unsafe_split_with_sizes",
+    "unsafe_chunk",
+)
 def split(call: Call) -> None:
     x = call.args["self"]
     call.emit("Split", [x], axis=call.args["dim"] % x.ndim)
@@ -123,15 +132,6 @@ def borders(x: Value, axis: int, positions: Iterable[int | None]) -> list[tuple[
     return found
 
 
-@aten("index")
-def index(call: Call) -> None:
-    """One index tensor looks up along its axis; several at once are not described."""
-    x = call.args["self"]
-    known = [(i, v) for i, v in enumerate(call.args["indices"]) if v is not None]
-    if len(known) == 1 and known[0][1].dtype not in ("bool", "uint8"):
-        call.emit("Gather", [x, known[0][1]], axis=known[0][0], literal=True)
-
-
 @aten("index_select")
 def index_select(call: Call) -> None:
     x = call.args["self"]
@@ -167,11 +167,17 @@ def roll(call: Call) -> None:
 
 @aten("constant_pad_nd", "pad")
 def pad(call: Call) -> None:
+    """``borders``: stretches as long as the amounts that the code adds in front and behind."""
     x, amounts = call.args["self"], list(call.args["pad"])
     pads = [(0, 0)] * x.ndim
     for i in range(0, len(amounts), 2):
         pads[x.ndim - 1 - i // 2] = (amounts[i], amounts[i + 1])
-    call.emit("Pad", [x], pads=pads, value=call.args.get("value"))
+    added: dict[int, tuple[tuple[Value, int], ...]] = {}
+    for axis, both in enumerate(pads):
+        if min(both) >= 0 and max(both) > 0 and x.shape[axis] > 0:
+            added[axis] = tuple((Value(f"{n} indices", (n,), "virtual"), n) for n in both)
+    borders = [part for parts in added.values() for part in parts if part[1]]
+    call.emit("Pad", [x], pads=pads, value=call.args.get("value"), added=added, borders=borders)
 
 
 @aten("pixel_shuffle")
@@ -180,3 +186,15 @@ def pixel_shuffle(call: Call) -> None:
         call.emit(
             "DepthToSpace", [call.args["self"]], mode="CRD", blocksize=call.args["upscale_factor"]
         )
+
+
+@aten("pixel_unshuffle")
+def pixel_unshuffle(call: Call) -> None:
+    x = call.args["self"]
+    if x.ndim >= 3:
+        call.emit("SpaceToDepth", [x], blocksize=call.args["downscale_factor"])
+
+
+@aten("channel_shuffle", "native_channel_shuffle")
+def channel_shuffle(call: Call) -> None:
+    call.emit("ChannelShuffle", [call.args["self"]], parts=call.args["groups"])

@@ -1,0 +1,61 @@
+"""Tensors that a forward fills with one number, such as the first state of a recurrence.
+
+Where their size is worked out from an attribute or from another tensor's size, they are as long
+as a prune leaves that, and so need not hold on to channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from spa_kernel.frontends.torch.tracked import expression
+from spa_kernel.graph.sizes import Const, Expr
+
+ALIKE = {torch.zeros_like, torch.ones_like, torch.full_like, torch.clone, torch.Tensor.clone}
+METHODS = {torch.Tensor.new_zeros, torch.Tensor.new_ones, torch.Tensor.new_full}
+MAKERS = {torch.zeros, torch.ones, torch.full, *METHODS, *ALIKE}
+
+
+class Filled:
+    """The tensors of one recording that were made by one of `MAKERS`."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[torch.Tensor, list[Expr]]] = {}
+
+    def note(
+        self, func: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Keep the expressions for a tensor's sizes, if any of them is not just a number."""
+        if func in ALIKE:
+            known = self._known.get(id(args[0])) if args else None
+            if known is not None:
+                self._known[id(tensor)] = tensor, known[1]
+            return
+        given = list(integers(args[1:] if func in METHODS else args)) or list(
+            integers((kwargs.get("size", ()),))
+        )
+        sizes = [expression(n) for n in given[: tensor.ndim]]
+        if len(sizes) == tensor.ndim and not all(isinstance(s, Const) for s in sizes):
+            self._known[id(tensor)] = tensor, sizes
+
+    def get(self, tensor: torch.Tensor) -> tuple[float, list[Expr]] | None:
+        """The number that fills a tensor throughout, still, and its sizes."""
+        known = self._known.get(id(tensor))
+        if known is None or tensor.device.type == "meta" or not tensor.numel():
+            return None
+        first = tensor.flatten()[0]
+        return (float(first), known[1]) if bool((tensor == first).all()) else None
+
+
+def integers(args: tuple[Any, ...]) -> Iterator[int]:
+    """The sizes among the arguments: whole numbers, or a list of them."""
+    for value in args:
+        if isinstance(value, list | tuple):
+            yield from (v for v in value if isinstance(v, int))
+        elif isinstance(value, int):
+            yield value
+        elif isinstance(value, torch.Tensor) and value.ndim == 0 and value.device.type != "meta":
+            yield int(value)
