@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spa_kernel.errors import (
     CaptureError,
@@ -43,7 +43,19 @@ __all__ = [
     "criteria",
     "criterion",
     "load",
+    "traced",
 ]
+
+
+def traced(model: Any) -> Any:
+    """A copy of a torch module in which sizes that are written in the code can follow a prune.
+
+    See `spa_kernel.frontends.torch.traced.traced`; a last resort, where `Session.frozen` says
+    that a size written in the code holds channels.
+    """
+    from spa_kernel.frontends.torch.traced import traced
+
+    return traced(model)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from spa_kernel.coupling.result import Coupling
+from spa_kernel.errors import SpaError
 from spa_kernel.graph.ir import Graph
 
 
@@ -83,6 +84,13 @@ class Backend(ABC):
         VerificationFailed
             The model is as it was before.
         """
+
+    def follows(self, coupling: Coupling, removed: np.ndarray) -> SpaError | None:
+        """What would be in the way of a prune, other than weights; the model is left as it is.
+
+        ``None`` where nothing is, as in a framework whose sizes can all be rewritten.
+        """
+        return None
 
     @abstractmethod
     def check(self) -> None:

@@ -13,6 +13,7 @@ from spa_kernel.frontends.onnx.capture import Captured
 from spa_kernel.frontends.onnx.places import place
 from spa_kernel.frontends.onnx.rewrites import After, Want
 from spa_kernel.graph.ir import Node, Value
+from spa_kernel.graph.operators import OPERATORS
 
 
 class Call:
@@ -167,4 +168,7 @@ class Call:
             inputs.extend(self.capture.sequences.get(operand) or [self.data(slot)])
         for outer in infer.outer_names(self.proto):
             inputs.extend(self.capture.sequences.get(outer) or [self.capture.data(outer)])
+        if name in OPERATORS:
+            # Other front ends write it with other operands and attributes.
+            name = f"{name} (as in ONNX)"
         self.emit(op or name, tuple(inputs))

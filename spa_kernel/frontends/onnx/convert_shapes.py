@@ -7,6 +7,7 @@ import numpy as np
 from spa_kernel.frontends.onnx.call import Call
 from spa_kernel.frontends.onnx.convert import converts
 from spa_kernel.frontends.onnx.rewrites import After
+from spa_kernel.graph.ir import Value
 
 
 @converts("Reshape")
@@ -99,7 +100,25 @@ def pad(call: Call) -> bool | None:
         per_axis[axis] = (int(pads[i]), int(pads[half + i]))
     content = call.literal(2)
     value = call.attr("value", 0.0) if content is None else content.item()
-    call.emit("Pad", (call.x(),), pads=per_axis, mode=call.attr("mode", "constant"), value=value)
+    mode = call.attr("mode", "constant")
+    if isinstance(mode, bytes):
+        mode = mode.decode()
+    added: dict[int, tuple[tuple[Value, int], ...]] = {}
+    for axis, both in enumerate(per_axis if mode == "constant" else ()):
+        if min(both) >= 0 and max(both) > 0:
+            added[axis] = tuple((Value(f"{n} indices", (n,), "virtual"), n) for n in both)
+    old = np.array(pads, np.int64)
+
+    def want(after: After) -> np.ndarray:
+        new = old.copy()
+        for i, axis in enumerate(where):
+            if axis in added:
+                (front, _), (back, _) = added[axis]
+                new[[i, half + i]] = after.size(front, 0), after.size(back, 0)
+        return new
+
+    call.rewrite(1 if call.opset >= 11 else "pads", want)
+    call.emit("Pad", (call.x(),), pads=per_axis, mode=mode, value=value, added=added)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, quie
 from spa_kernel.frontends.torch.recorder import Recorder
 from spa_kernel.graph.ir import Graph
 from spa_kernel.plan.cost import CostModel
-from spa_kernel.surgery.torch import Copies, operate
+from spa_kernel.surgery.torch import Copies, follows, operate
 
 
 class TorchBackend(Backend):
@@ -56,19 +57,12 @@ class TorchBackend(Backend):
         return self._recorder.graph
 
     def array(self, name: str) -> np.ndarray:
-        tensor = (
-            self.model.get_parameter(name)
-            if self._is_parameter(name)
-            else (self.model.get_buffer(name))
-        )
+        tensor: torch.Tensor = reduce(getattr, name.split("."), self.model)
         tensor = tensor.detach().cpu()
         if tensor.dtype not in (torch.float32, torch.float64):
             tensor = tensor.float()
         array: np.ndarray = tensor.numpy()
         return array
-
-    def _is_parameter(self, name: str) -> bool:
-        return self.capture().stored[name].kind == "parameter"
 
     def apply(
         self, coupling: Coupling, removed: np.ndarray, *, verify: bool = True, optimizer: Any = None
@@ -103,6 +97,11 @@ class TorchBackend(Backend):
             raise
         journal.after = turn
         return journal, verification
+
+    def follows(self, coupling: Coupling, removed: np.ndarray) -> SpaError | None:
+        self.check()
+        assert self._recorder is not None
+        return follows(self.model, self.inputs, self._recorder, coupling, removed)
 
     def _structure(self) -> dict[str, tuple[int, tuple[int, ...]]]:
         return {name: (id(t), tuple(t.shape)) for name, t in self._tensors()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from operator import is_not
 from typing import Any
@@ -13,11 +15,15 @@ import torch
 from torch import nn
 
 from spa_kernel.errors import CaptureError
+from spa_kernel.frontends.torch.attributes import tracked_attributes
+from spa_kernel.frontends.torch.passes import Inputs, candidates, training, ways_not_taken
 from spa_kernel.frontends.torch.recorder import DependsOnData, Recorder
-from spa_kernel.frontends.torch.tracked import EQUALS, tracked_attributes
+from spa_kernel.frontends.torch.tracked import EQUALS
 from spa_kernel.frontends.torch.tracker import Tracker
 
-Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+
+PATIENCE = 4
+"""Further forwards in a row that reach nothing new, before no more are tried."""
 
 
 def normalise_inputs(inputs: Any, device: torch.device, dtype: torch.dtype) -> Inputs:
@@ -93,6 +99,16 @@ def unchanged(modules: Iterable[nn.Module]) -> Iterator[None]:
                 (container.extend if type(container) is list else container.update)(copy)
 
 
+def uncompiled() -> AbstractContextManager[Any]:
+    """Run functions that were wrapped by ``torch.compile`` as they are written.
+
+    Importing the compiler takes seconds; where nothing has done so, nothing was wrapped.
+    """
+    if "torch._dynamo" in sys.modules:
+        return torch.compiler.set_stance("force_eager")
+    return nullcontext()
+
+
 @contextmanager
 def quiet_eval(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, no gradients, no fused shortcuts; everything is put back afterwards."""
@@ -103,7 +119,7 @@ def quiet_eval(model: nn.Module) -> Iterator[None]:
         for module in modes:
             module.training = False
         torch.backends.mha.set_fastpath_enabled(False)
-        with torch.no_grad(), unchanged(modules), warnings.catch_warnings():
+        with torch.no_grad(), unchanged(modules), uncompiled(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -148,46 +164,66 @@ def device_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     return torch.device("cpu"), torch.float32
 
 
-def record(model: nn.Module, inputs: Inputs) -> Recorder:
+def record(model: nn.Module, inputs: Inputs, like: Recorder | None = None) -> Recorder:
     """Record the model's forward on these inputs.
 
     On meta tensors; where the forward's Python code asks for numbers, once more for real.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    inputs : tuple
+    like : Recorder, optional
+        An earlier recording: values are computed if they were there, and what was decided by
+        them is decided in the same way.
 
     Raises
     ------
     CaptureError
         Where the forward fails on these inputs.
     """
-    try:
-        return _record(model, inputs, real=False)
-    except (DependsOnData, CaptureError):
-        pass  # handled below, so that an error there is not one "during" this one
-    # Some code cannot do without real numbers or a real device; what is really wrong with the
-    # inputs shows again here.
-    return _record(model, inputs, real=True)
+    why = "it needs them"
+    if like is None or not like.real:
+        try:
+            return _record(model, inputs, Recorder(model), like)
+        except DependsOnData as asked:
+            why = f"it looks at them, first in {asked}"
+        except CaptureError as error:
+            # Some code cannot do without real numbers or a real device; what is really wrong
+            # with the inputs shows again below.
+            said = f"{type(error.__cause__).__name__}: {error.__cause__}"
+            why = f"it does not run without them ({textwrap.shorten(said, 120)})"
+    recorder = Recorder(model, True, like.decisions if like else None)
+    _record(model, inputs, recorder, like)
+    recorder.graph.notes.append(f"The forward was read on real values, as {why}.")
+    if recorder.decisions.places:
+        places = ", ".join(list(recorder.decisions.places)[:3])
+        more = " and elsewhere" if len(recorder.decisions.places) > 3 else ""
+        recorder.graph.notes.append(
+            f"The example input decided what happens in {places}{more}; another input may go "
+            "another way there."
+        )
+    return recorder
 
 
-def _record(model: nn.Module, inputs: Inputs, real: bool) -> Recorder:
-    recorder = Recorder(model, real)
+def _record(
+    model: nn.Module, inputs: Inputs, recorder: Recorder, like: Recorder | None
+) -> Recorder:
     args, kwargs = inputs
     device, _ = device_of(model)
-    counter = iter(range(10**6))
-
-    def declare(value: Any, name: str) -> Any:
-        if isinstance(value, torch.Tensor):
-            return recorder.add_input(name or f"input{next(counter)}", value)
-        if isinstance(value, Mapping):
-            return {k: declare(v, str(k)) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return type(value)(declare(v, "") for v in value)
-        return value
-
-    args, kwargs = declare(args, ""), declare(kwargs, "")
+    args, kwargs = declared(recorder, args), declared(recorder, kwargs)
     tracker = Tracker(recorder, device)
-    with quiet_eval(model), current_module(model, recorder), tracked_attributes(model):
+    with (
+        quiet_eval(model),
+        current_module(model, recorder),
+        tracked_attributes(model),
+        torch.random.fork_rng(devices=[]),
+    ):
+        # What a forward draws at random is the same in every recording.
+        torch.manual_seed(0)
         try:
             with recorder, tracker:
-                outputs = model(*args, **kwargs)
+                outputs = tensors_in(model(*args, **kwargs))
         except DependsOnData:
             raise
         except Exception as error:
@@ -197,16 +233,80 @@ def _record(model: nn.Module, inputs: Inputs, real: bool) -> Recorder:
                 f"{shapes(inputs)}: {type(error).__name__}: {error}. Pass inputs that the model "
                 "accepts."
             ) from error
+        outputs += _further(model, inputs, recorder, tracker, like)
     recorder.graph.equals = list(dict.fromkeys(EQUALS))
-    for tensor in tensors_in(outputs):
+    for tensor in outputs:
         value = recorder.value_of(tensor)
         if value is not None:
             recorder.graph.outputs.append(value)
+    unused = recorder.unused()
+    if unused and recorder.decisions.places:
+        for node in ways_not_taken(recorder.graph, unused):
+            recorder.add(node)
+    recorder.finish()
+    if unused:
+        recorder.graph.notes.append(
+            f"With this input the forward does not use {named(unused)}: these stay as they are, "
+            "and what else uses them may not fit the rest after a prune."
+        )
     if not recorder.graph.outputs:
         raise CaptureError(
             f"the forward of {type(model).__name__} returns no tensor that depends on its input"
         )
     return recorder
+
+
+def declared(recorder: Recorder, value: Any, name: str = "") -> Any:
+    """Inputs as the recorder hands them to the forward."""
+    if isinstance(value, torch.Tensor):
+        return recorder.add_input(name or f"input{len(recorder.graph.inputs)}", value)
+    if isinstance(value, Mapping):
+        return {k: declared(recorder, v, str(k)) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(declared(recorder, v) for v in value)
+    return value
+
+
+def _further(
+    model: nn.Module, inputs: Inputs, recorder: Recorder, tracker: Tracker, like: Recorder | None
+) -> list[torch.Tensor]:
+    """Record forwards that reach what the first one does not use; the outputs of those kept."""
+    outputs: list[torch.Tensor] = []
+    decided, fruitless = bool(recorder.decisions.places), 0
+    for one in like.passes if like is not None else candidates(decided):
+        unused = recorder.unused()
+        if like is None and (not unused or fruitless == PATIENCE):
+            break
+        mark = recorder.mark()
+        back = training(model) if one.training else None
+        try:
+            args, kwargs = declared(recorder, one.inputs(inputs))
+            with recorder, tracker:
+                made = tensors_in(model(*args, **kwargs))
+        except Exception as error:
+            # A loss may need targets, for one. What stays unused is said in a note.
+            recorder.forget(mark)
+            if like is not None:
+                said = f"{type(error).__name__}: {error}"
+                raise CaptureError(
+                    f"the forward of {type(model).__name__} fails in training mode or on other "
+                    f"inputs, as it did not before: {said}"
+                ) from error
+            fruitless += 1
+            continue
+        finally:
+            if back is not None:
+                back()
+        if like is None and len(recorder.unused()) == len(unused):
+            recorder.forget(mark)
+            fruitless += 1
+            continue
+        fruitless = 0
+        recorder.passes.append(one)
+        outputs += made
+        if recorder.graph.evaluated is None:
+            recorder.graph.evaluated = mark.nodes
+    return outputs
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:
@@ -220,6 +320,12 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
     if hasattr(value, "__dataclass_fields__"):
         return [t for name in value.__dataclass_fields__ for t in tensors_in(getattr(value, name))]
     return []
+
+
+def named(names: list[str]) -> str:
+    """The first few of some names."""
+    more = f" and {len(names) - 3} other parameters" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def shapes(inputs: Inputs) -> str:

@@ -13,12 +13,14 @@ import torch
 import torch.nn.functional as F
 
 from spa_kernel.frontends.torch.tracked import TrackedInt, expression
-from spa_kernel.graph.ir import Axis, Node, Value
-from spa_kernel.graph.sizes import Const, Dim, Expr, Op
+from spa_kernel.graph.ir import Axis, Graph, Node, Value
+from spa_kernel.graph.sizes import Const, Dim, Expr, Op, SizeUse
 
 
 class Lookup(Protocol):
     """What a reader may ask of the recorder."""
+
+    graph: Graph
 
     def value_of(self, tensor: torch.Tensor) -> Value | None: ...
 
@@ -60,13 +62,57 @@ def listed(look: Lookup, out: Any, sizes: Sequence[Any], first: int = 0) -> Foun
                 yield (value, first + i), expression(size)
 
 
-@reads(torch.Tensor.view, torch.Tensor.reshape, torch.reshape, torch.Tensor.expand)
+@reads(torch.Tensor.view, torch.Tensor.reshape, torch.reshape)
 def shape_arguments(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
     sizes = args[1:] or tuple(kwargs.values())[-1:]
     if len(sizes) == 1 and isinstance(sizes[0], Sequence):
         sizes = tuple(sizes[0])
     if all(isinstance(s, int) for s in sizes):
         yield from listed(look, out, sizes)
+
+
+@reads(torch.Tensor.expand, torch.Tensor.broadcast_to, torch.broadcast_to)
+def expand(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    """Copies along an axis: as many as the code says, and which of them stay is all one."""
+    yield from shape_arguments(look, args, kwargs, out, nodes)
+    free_copies(nodes)
+
+
+@reads(torch.Tensor.expand_as)
+def expand_as(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    value, other = look.value_of(out), look.value_of(argument(args, kwargs, 1, "other", None))
+    if value is not None and other is not None:
+        free_copies(nodes)
+        for axis, size in enumerate(other.shape):
+            yield (value, axis), Dim((other, axis), size)
+
+
+@reads(torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.__rmatmul__)
+def matmul(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    """Torch copies one operand along the other one's batch axes, and follows their sizes."""
+    free_copies(nodes)
+    yield from ()
+
+
+def free_copies(nodes: list[Node]) -> None:
+    """Let the copies that a call makes go one by one."""
+    for node in nodes:
+        if node.op == "Expand":
+            node.attrs["free"] = True
+
+
+@reads(torch.Tensor.masked_scatter)
+def masked_scatter(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    """Whether the mask is the same along the last axis, so that whole rows are put in."""
+    mask = look.value_of(argument(args, kwargs, 1, "mask", None))
+    made = {v: node for node in look.graph.nodes for v in node.outputs} if mask else {}
+    while mask in made and made[mask].op == "Identity":
+        mask = made[mask].inputs[0]
+    if mask in made and made[mask].op == "Expand":
+        source = made[mask].inputs[0]
+        assert source is not None
+        nodes[-1].attrs["rows"] = source.shape[-1:] == (1,)
+    yield from ()
 
 
 @reads(torch.Tensor.unflatten, torch.unflatten)
@@ -93,7 +139,20 @@ def split(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> 
         yield (value, at), expression(size) if length == size else Const(length)
 
 
-@reads(torch.Tensor.chunk, torch.chunk, torch.Tensor.tensor_split, torch.tensor_split)
+@reads(torch.Tensor.tensor_split, torch.tensor_split)
+def tensor_split(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
+    """Equal parts, whose borders torch works out from the size."""
+    count = argument(args, kwargs, 1, "indices_or_sections", kwargs.get("sections"))
+    dim, whole = argument(args, kwargs, 2, "dim", 0), look.value_of(args[0])
+    if whole is not None and isinstance(count, int) and whole.shape[dim] % count == 0:
+        size = whole.shape[dim]
+        for node in nodes:
+            node.attrs["borders"] = []
+        for axis in parts(look, out, dim):
+            yield axis, Op("//", Dim((whole, dim % whole.ndim), size), Const(count), size // count)
+
+
+@reads(torch.Tensor.chunk, torch.chunk)
 def chunk(look: Lookup, args: Any, kwargs: Any, out: Any, nodes: list[Node]) -> Found:
     """Every part but the last is ``ceil(size / number of parts)`` long."""
     count = argument(args, kwargs, 1, "chunks", kwargs.get("indices_or_sections"))
@@ -151,10 +210,18 @@ def positions(args: Any, kwargs: Any, nodes: list[Node]) -> Found:
     """Literal positions of slices, matched by value with the tracked numbers of the call."""
     with_borders = [n for n in nodes if n.attrs.get("borders")]
     if with_borders:
-        known = {abs(int(t)): t.expr for t in tracked_in((args, kwargs))}
+        known = {abs(int(t)): magnitude(t) for t in tracked_in((args, kwargs))}
         for node in with_borders:
             for stretch, position in node.attrs["borders"]:
                 yield (stretch, 0), known.get(abs(position), Const(abs(position)))
+
+
+def magnitude(number: TrackedInt) -> Expr:
+    """The expression without its sign: ``-n`` counts n from the back."""
+    expr = number.expr
+    if int(number) < 0 and isinstance(expr, Op) and expr.left == Const(0) and expr.symbol == "-":
+        return expr.right
+    return expr
 
 
 def tracked_in(value: Any) -> Iterator[TrackedInt]:
@@ -168,3 +235,13 @@ def tracked_in(value: Any) -> Iterator[TrackedInt]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from tracked_in(item)
+
+
+def unknown_sizes(node: Node) -> Iterator[SizeUse]:
+    """Sizes in a call that compiled code makes: where its numbers come from is not known."""
+    for stretch, position in node.attrs.get("borders", ()):
+        yield SizeUse((stretch, 0), Const(abs(position)), node.where)
+    if node.op in ("Reshape", "Expand", "Split"):
+        for value in node.outputs:
+            for axis, size in enumerate(value.shape):
+                yield SizeUse((value, axis), Const(size), node.where)

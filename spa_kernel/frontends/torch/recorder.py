@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-import linecache
-import os
-import sys
-from functools import cache
-from types import CodeType, FrameType
-from typing import Any
-from zlib import crc32
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spa_kernel.frontends.torch.aten import Call, convert
-from spa_kernel.frontends.torch.aten.pointwise import ONNX_NAME
+from spa_kernel.frontends.torch.arguments import flat, plain, short, signature, substitute
+from spa_kernel.frontends.torch.aten import Call, convert, spelled
+from spa_kernel.frontends.torch.attributes import sharing, stored_tensors
+from spa_kernel.frontends.torch.decisions import WHOLE, Decisions, decides, whole
+from spa_kernel.frontends.torch.filled import Filled
+from spa_kernel.frontends.torch.literals import unknown_sizes
+from spa_kernel.frontends.torch.meta import like, plain_shape
+from spa_kernel.frontends.torch.passes import Pass
+from spa_kernel.frontends.torch.places import Places
+from spa_kernel.frontends.torch.probe import Cache, try_out
+from spa_kernel.frontends.torch.tables import mark_tables
+from spa_kernel.frontends.torch.views import View, Views, written
 from spa_kernel.graph.ir import Graph, Node, Value
+from spa_kernel.graph.sizes import SizeUse
 
-TORCH = os.path.dirname(torch.__file__) + os.sep
-HERE = os.path.dirname(__file__) + os.sep
 FACTORIES = {f"aten::new_{kind}" for kind in ("empty", "zeros", "ones", "full")}
-UNARY = {"relu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "exp", "sqrt"}
-"""Calls whose output is like their input; torch takes its time to find that out."""
 VALUE_DEPENDENT = "aten::_local_scalar_dense", "aten::nonzero", "aten::equal"
 
 
 class DependsOnData(Exception):
     """The forward asks for a number that only a real computation can give."""
+
+
+class Mark(NamedTuple):
+    """How much has been recorded."""
+
+    nodes: int
+    sizes: int
+    inputs: int
+    unwatched: int
+    decisions: int
 
 
 class Recorder(TorchDispatchMode):
@@ -38,36 +49,49 @@ class Recorder(TorchDispatchMode):
     model : torch.nn.Module
     real : bool
         Compute with real tensors, for forwards whose Python code asks for numbers.
+    decisions : Decisions, optional
+        Of an earlier recording, to be taken over.
     """
 
-    def __init__(self, model: nn.Module, real: bool = False) -> None:
+    def __init__(
+        self, model: nn.Module, real: bool = False, decisions: Decisions | None = None
+    ) -> None:
         super().__init__()
         self.real = real
-        self.graph = Graph()
+        self.decisions = Decisions(decisions)
+        self.graph = Graph(folds=True)
         self.module = self.failed = ""
+        self.passes: list[Pass] = []
+        """Further forwards that this recording holds."""
+        self.watched = False
+        """Whether the Python code's own calls are seen, with the sizes that they pass."""
+        self._unwatched: list[Node] = []
         self._arguments: list[tuple[Any, ...]] = []
         self.structure: dict[str, tuple[int, tuple[int, ...]]] = {}
         """Identity and shape of each stored tensor, to tell whether the model was changed."""
         self._values: dict[int, Value] = {}
         self._stored: dict[int, Value] = {}
-        self._nothing = torch.empty(0, device="meta")
         self._twins: dict[int, torch.Tensor] = {}
         self._copies: dict[int, torch.Tensor] = {}
         self._alive: list[Any] = []
-        self._aliases: dict[int, set[int]] = {}
-        self._stale: dict[int, str] = {}
-        self._signatures: dict[Any, tuple[list[tuple[str, Any]], bool, bool]] = {}
-        self._ours: dict[CodeType, bool] = {}
-        for kind, tensors in (
-            ("parameter", model.named_parameters()),
-            ("buffer", model.named_buffers()),
-        ):
-            for name, tensor in tensors:
-                value = Value(name, tuple(tensor.shape), kind, str(tensor.dtype)[6:])  # type: ignore[arg-type]
-                if not tensor.dtype.is_floating_point and tensor.numel() < 2**22:
-                    value.data = tensor.detach().cpu().numpy()
-                self._stored[id(tensor)] = self.graph.stored[name] = value
+        self._views = Views()
+        self.filled = Filled()
+        self._optional: set[Node] = set()
+        self.device = next(model.parameters(), torch.empty(0)).device
+        self._trials: Cache = {}
+        self._places = Places(model)
+        self.source = self._places.source
+        for kind, name, tensor in stored_tensors(model):
+            value = Value(name, tuple(tensor.shape), kind, str(tensor.dtype)[6:])
+            whole = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex)
+            if whole and tensor.numel() < 2**22:
+                value.data = tensor.detach().cpu().numpy()
+            self._stored[id(tensor)] = self.graph.stored[name] = value
+            if kind != "attribute":
                 self.structure[name] = id(tensor), value.shape
+        for one, other in sharing(model):
+            both = self.graph.stored[one], self.graph.stored[other]
+            self._append(Node("SharedMemory", both, (), {}, one), ())
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -88,20 +112,6 @@ class Recorder(TorchDispatchMode):
         self._alive.append(twin)
         return twin
 
-    def source(self) -> str:
-        """File and line of the innermost frame that belongs to the model, not to torch."""
-        frame: FrameType | None = sys._getframe(2)
-        while frame is not None:
-            code = frame.f_code
-            ours = self._ours.get(code)
-            if ours is None:
-                path = code.co_filename
-                ours = self._ours[code] = not path.startswith((TORCH, HERE, "<frozen"))
-            if ours:
-                return place(code.co_filename, frame.f_lineno)
-            frame = frame.f_back
-        return ""
-
     def __torch_dispatch__(
         self,
         func: Any,
@@ -111,6 +121,9 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         tensors = [t for a in (*args, *kwargs.values()) for t in flat(a)]
+        for tensor in tensors:
+            if id(tensor) in self._views.stale:
+                self._renew(tensor)
         live = [t for t in tensors if id(t) in self._values or id(t) in self._stored]
         known = not live or (all(self._is_table(t) for t in live) and not func._schema.is_mutable)
         if known:
@@ -120,7 +133,7 @@ class Recorder(TorchDispatchMode):
             return self._constant(func, (like, *args[1:]), kwargs, [])
         if not self.real:
             if func._schema.name in VALUE_DEPENDENT:
-                raise DependsOnData(func._schema.name)
+                raise DependsOnData(self._place(func))
             swapped = {id(t): self._twin(t) for t in tensors if t.device.type != "meta"}
             run_args, run_kwargs = substitute(args, swapped), substitute(kwargs, swapped)
             if "device" in kwargs:
@@ -131,35 +144,43 @@ class Recorder(TorchDispatchMode):
                 id(t): self._twin(t)
                 for t in tensors
                 if id(t) in self._stored
-                and (func._schema.is_mutable or self._stored[id(t)].kind == "buffer")
+                and (func._schema.is_mutable or self._stored[id(t)].kind != "parameter")
             }
             run_args, run_kwargs = substitute(args, changed), substitute(kwargs, changed)
         name = self._name(func, args)
-        result = self._shapes_only(func, run_args)
-        if result is None:
-            result = func(*run_args, **run_kwargs)
+        if self.real:
+            result = self._compute(func, run_args, run_kwargs)
+        else:
+            result = plain_shape(func, run_args)
+            if result is None:
+                result = func(*run_args, **run_kwargs)
+        if func._schema.is_mutable and isinstance(result, torch.Tensor) and result is run_args[0]:
+            result = args[0]
         self._record(func, name, args, kwargs, result, tensors)
         return result
 
-    def _shapes_only(self, func: Any, args: Any) -> Any:
-        """The outputs of calls whose own meta computation is slow and whose shape is plain."""
-        if self.real:
-            return None
-        if func is torch.ops.aten.native_batch_norm.default and not args[5]:
-            return like(args[0]), self._nothing, self._nothing
-        if func is torch.ops.aten.convolution.default:
-            return convolved(*args)
-        name = func._schema.name[6:]
-        if name[-1] == "_" and name[:-1] in ONNX_NAME:
-            return args[0]
-        if name in UNARY and args[0].is_floating_point():
-            return like(args[0])
-        return None
+    def _compute(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Carry a call out, with what it decides taken over from an earlier recording."""
+        name: str = func._schema.name
+        if torch.Tag.dynamic_output_shape in func.tags:
+            masks = [t for a in (*args, *kwargs.values()) for t in flat(a) if t.dtype in WHOLE]
+            swap = {id(t): self.decisions.operand(name, t) for t in masks}
+            args, kwargs = substitute(args, swap), substitute(kwargs, swap)
+        result = func(*args, **kwargs)
+        if decides(func, result):
+            self.decisions.places[self._place(func)] = None
+            if whole(result):
+                result = self.decisions.result(name, result)
+        return result
+
+    def _place(self, func: Any) -> str:
+        """Where in the model a call is made, in words."""
+        return Node(spelled(short(func)), (), (), {}, self.module, self.source()).where
 
     def _is_table(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor's content is known: an integer buffer."""
         value = self._stored.get(id(tensor))
-        return value is not None and value.data is not None
+        return value is not None and value.data is not None and id(tensor) not in self._values
 
     def _constant(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:
         """A call on constants is carried out, so that index tables and masks are known."""
@@ -169,7 +190,10 @@ class Recorder(TorchDispatchMode):
             for tensor in tensors:
                 self._values.pop(id(tensor), None)
         own = {id(t): self._own(t) for t in tensors if id(t) in self._stored}
-        return func(*substitute(args, own), **substitute(kwargs, own))
+        result = func(*substitute(args, own), **substitute(kwargs, own))
+        if tensors and signature(func)[1]:
+            self._views.add(result, tensors[0], func, args, kwargs)
+        return result
 
     def _own(self, tensor: torch.Tensor) -> torch.Tensor:
         """A copy of a stored tensor, so that nothing is written into the model."""
@@ -193,12 +217,8 @@ class Recorder(TorchDispatchMode):
     def _operand(self, tensor: torch.Tensor) -> Value:
         key = id(tensor)
         value = self._values.get(key) or self._stored.get(key)
-        if key in self._stale:
-            reason = self._stale.pop(key)
-            assert value is not None
-            fresh = Value(value.name, value.shape, "activation", value.dtype)
-            self._append(Node(reason, (value,), (fresh,), {}, self.module, self.source()), ())
-            self._values[key] = value = fresh
+        if value is None:
+            value = self._filled(tensor)
         if value is None:
             value = Value("constant", tuple(tensor.shape), "constant", str(tensor.dtype)[6:])
             if tensor.device.type != "meta" and not tensor.dtype.is_floating_point:
@@ -215,55 +235,73 @@ class Recorder(TorchDispatchMode):
         result: Any,
         tensors: list[torch.Tensor],
     ) -> None:
-        names, mutable, views = self._signature(func)
-        bound: dict[str, Any] = dict(names)
-        for (name, _), value in zip(names, args, strict=False):
+        results = result if isinstance(result, tuple | list) else (result,)
+        made = [t for t in results if isinstance(t, torch.Tensor)]
+        nodes, outs = self._converted(func, called, args, kwargs, made)
+        for node in nodes:
+            self._append(node, (*args, *kwargs.items()))
+        for tensor, value in zip(made, outs, strict=True):
+            self.know(tensor, value)
+        if signature(func)[1]:
+            self._views.add(result, tensors[0], func, args, kwargs)
+        if func._schema.is_mutable and outs:
+            self._write(tensors[0], outs[0], called)
+
+    def _converted(
+        self, func: Any, called: str, args: Any, kwargs: Any, results: list[torch.Tensor]
+    ) -> tuple[list[Node], list[Value]]:
+        """The nodes of a call, and its outputs' values."""
+        bound: dict[str, Any] = dict(signature(func)[0])
+        for name, value in zip(list(bound), args, strict=False):
             bound[name] = value
         bound.update(kwargs)
         operands = {name: self._to_values(value) for name, value in bound.items()}
-        outs = []
-        results = result if isinstance(result, tuple | list) else (result,)
-        for tensor in results:
-            if isinstance(tensor, torch.Tensor):
-                name = f"{func._schema.name[6:]}_{len(self.graph.nodes)}"
-                outs.append(Value(name, tuple(tensor.shape), "activation", str(tensor.dtype)[6:]))
-        call = Call(
-            called,
-            func._overloadname,
-            operands,
-            tuple(outs),
-            self.module,
-            self.source(),
+        name = f"{short(func)}_{len(self.graph.nodes)}"
+        outs = [Value(name, tuple(t.shape), "activation", str(t.dtype)[6:]) for t in results]
+        call = Call(called, func._overloadname, operands, tuple(outs), self.module, self.source())
+        trial = try_out(func, args, kwargs, bound, self.device, self._trials)
+        return convert(call, trial), outs
+
+    def _write(self, tensor: torch.Tensor, new: Value, called: str) -> None:
+        """A tensor was written to: so were those that it is a view of, and other views of them."""
+        self._values[id(tensor)] = new
+        for view in self._views.chain(tensor):
+            before = self._operand(view.parent)
+            nodes, old = self._seen_again(view)
+            back = written(nodes, before, old, new)
+            if back is None:
+                unknown = f"aten.{called} in place through a view"
+                made = Value(f"{before.name}_written", before.shape, "activation", before.dtype)
+                back = [Node(unknown, (before, new), (made,), {}, self.module, self.source())]
+            for node in back:
+                self._append(node, ())
+            new = back[-1].outputs[0] if back else new
+            self._values[id(view.parent)] = new
+        self._views.spoil(tensor)
+
+    def _seen_again(self, view: View) -> tuple[list[Node], Value]:
+        """The nodes of a view of what its parent holds now, and the view's value."""
+        func = view.func
+        nodes, outs = self._converted(
+            func, self._name(func, view.args), view.args, view.kwargs, view.outputs
         )
-        for node in convert(call):
-            self._append(node, (*args, *kwargs.items()))
-        index = 0
-        for tensor in results:
-            if isinstance(tensor, torch.Tensor):
-                self._values[id(tensor)] = outs[index]
-                self._alive.append(tensor)
-                index += 1
-        if views:
-            base = (
-                tensors[0]
-                if id(tensors[0]) in self._values
-                else self._twins.get(id(tensors[0]), tensors[0])
-            )
-            for tensor in results:
-                if isinstance(tensor, torch.Tensor):
-                    storage = tensor.untyped_storage()._cdata
-                    self._aliases.setdefault(storage, {id(base)}).add(id(tensor))
-        if mutable:
-            changed = tensors[0]
-            self._values[id(changed)] = outs[0] if outs else self._values[id(changed)]
-            storage = changed.untyped_storage()._cdata
-            for key in self._aliases.get(storage, ()):
-                if key != id(changed) and key in self._values:
-                    self._stale[key] = f"aten.{call.name} in place through a view"
+        return nodes, outs[view.index]
+
+    def _renew(self, tensor: torch.Tensor) -> None:
+        """Look anew through a view at what has been written elsewhere."""
+        self._views.stale.discard(id(tensor))
+        view = self._views.get(tensor)
+        assert view is not None
+        if id(view.parent) in self._views.stale:
+            self._renew(view.parent)
+        nodes, value = self._seen_again(view)
+        for node in nodes:
+            self._append(node, ())
+        self.know(tensor, value)
 
     def _name(self, func: Any, args: Any) -> str:
         """The call's name; a change of strides that moves no entry is an alias."""
-        name: str = func._schema.name[6:]
+        name = short(func)
         if name in ("as_strided", "as_strided_"):
             x, size, stride = args[0], tuple(args[1]), tuple(args[2])
             if tuple(x.size()) == size and all(
@@ -272,44 +310,81 @@ class Recorder(TorchDispatchMode):
                 return "alias"
         return name
 
-    def _plain(self, value: Any) -> Any:
-        """An argument for comparison: numbers, and constants by their content."""
-        if isinstance(value, torch.Tensor):
-            known = self.value_of(value)
-            if known is not None or value.device.type == "meta":
-                return "tensor"
-            if value.numel() == 1:
-                return float(value)
-            content = value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-            return f"constant {crc32(content)}"
-        if isinstance(value, list | tuple):
-            if value and type(value[0]) is int:
-                return tuple(value)
-            return tuple(self._plain(v) for v in value)
+    def operand(self, tensor: torch.Tensor) -> Value:
+        """The graph's value for any tensor that the forward works with."""
+        return self._operand(tensor)
+
+    def know(self, tensor: torch.Tensor, value: Value) -> None:
+        """Declare the value that a tensor holds."""
+        self._values[id(tensor)] = value
+        self._alive.append(tensor)
+
+    def add(self, node: Node, optional: bool = False) -> None:
+        """Add a node; an optional one is dropped again if nothing needs it."""
+        self._append(node, ())
+        if optional:
+            self._optional.add(node)
+
+    def unused(self) -> list[str]:
+        """Parameters that no call has taken so far."""
+        used = {v for node in self.graph.nodes for v in node.inputs}
+        return [v.name for v in self.graph.parameters if v not in used]
+
+    def mark(self) -> Mark:
+        """Where the recording stands, for `forget`."""
+        graph, taken = self.graph, self.decisions.taken
+        return Mark(
+            len(graph.nodes), len(graph.sizes), len(graph.inputs), len(self._unwatched), len(taken)
+        )
+
+    def forget(self, mark: Mark) -> None:
+        """Drop what was recorded since a `mark`."""
+        del self.graph.nodes[mark.nodes :], self._arguments[mark.nodes :]
+        del self.graph.sizes[mark.sizes :], self.graph.inputs[mark.inputs :]
+        del self._unwatched[mark.unwatched :], self.decisions.taken[mark.decisions :]
+
+    def finish(self) -> None:
+        """Drop optional nodes whose outputs are not used; see how index tables are used."""
+        self.graph.sizes += [u for node in self._unwatched for u in unknown_sizes(node)]
+        nodes, used = self.graph.nodes, set(self.graph.outputs)
+        elsewhere = {id(v) for key, v in self._stored.items() if key in self._copies}
+        mark_tables(self.graph, elsewhere)
+        for i in reversed(range(len(nodes)) if self._optional else ()):
+            if nodes[i] in self._optional and not used.intersection(nodes[i].outputs):
+                del nodes[i], self._arguments[i]
+                if self.graph.evaluated is not None and i < self.graph.evaluated:
+                    self.graph.evaluated -= 1
+            else:
+                used.update(v for v in nodes[i].inputs if v is not None)
+
+    def _filled(self, tensor: torch.Tensor) -> Value | None:
+        """A tensor that is filled with one number, and whose size follows from other sizes."""
+        known = self.filled.get(tensor)
+        if known is None:
+            return None
+        number, sizes = known
+        shape = tuple(tensor.shape)
+        value = Value(f"filled_{len(self.graph.nodes)}", shape, "activation", str(tensor.dtype)[6:])
+        node = Node("ConstantOfShape", (), (value,), {"value": number}, self.module, self.source())
+        self._append(node, ())
+        self.graph.sizes += [SizeUse((value, i), e, node.where) for i, e in enumerate(sizes)]
+        self.know(tensor, value)
         return value
 
     def _append(self, node: Node, arguments: tuple[Any, ...]) -> None:
         self.graph.nodes.append(node)
         self._arguments.append(arguments)
+        if not self.watched:
+            self._unwatched.append(node)
 
     @property
     def scalars(self) -> list[tuple[Any, ...]]:
         """Per node its arguments without tensors, to be compared after a prune."""
-        return [self._plain(arguments) for arguments in self._arguments]
 
-    def _signature(self, func: Any) -> tuple[list[tuple[str, Any]], bool, bool]:
-        known = self._signatures.get(func)
-        if known is None:
-            schema = func._schema
-            names = [
-                (a.name, a.default_value if a.has_default_value() else None)
-                for a in schema.arguments
-            ]
-            views = any(
-                r.alias_info is not None and not r.alias_info.is_write for r in schema.returns
-            )
-            known = self._signatures[func] = (names, schema.is_mutable, views)
-        return known
+        def live(tensor: torch.Tensor) -> bool:
+            return self.value_of(tensor) is not None
+
+        return [plain(arguments, live) for arguments in self._arguments]
 
     def _to_values(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -317,66 +392,3 @@ class Recorder(TorchDispatchMode):
         if isinstance(value, list | tuple) and value and type(value[0]) is not int:
             return [self._to_values(v) for v in value]
         return value
-
-
-@cache
-def place(path: str, line: int) -> str:
-    """A line of code in words; one of a notebook's cells by its text, as its file has no name."""
-    text = "" if os.path.exists(path) else linecache.getline(path, line).strip()
-    return f"{text!r} in a cell" if text else f"{os.path.basename(path)}:{line}"
-
-
-def like(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor of the same kind; ``empty_like`` takes much longer to make one."""
-    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
-
-
-def convolved(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    bias: Any,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    output_padding: Any,
-    groups: int,
-) -> torch.Tensor | None:
-    """The output of a plain convolution; ``None`` where torch had better find out itself."""
-    spatial = x.ndim - 2
-    if (
-        transposed
-        or not x.is_contiguous()
-        or x.shape[1] != weight.shape[1] * groups
-        or not len(stride) == len(padding) == len(dilation) == spatial == weight.ndim - 2
-    ):
-        return None
-    sizes = [
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, p, d, k, s in zip(
-            x.shape[2:], padding, dilation, weight.shape[2:], stride, strict=True
-        )
-    ]
-    if min(sizes, default=1) < 1:
-        return None
-    return torch.empty((x.shape[0], weight.shape[0], *sizes), dtype=x.dtype, device="meta")
-
-
-def flat(value: Any) -> list[torch.Tensor]:
-    """The tensors in an argument (a tensor, or a list of tensors or None)."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, list | tuple) and value and type(value[0]) is not int:
-        return [t for v in value for t in flat(v)]
-    return []
-
-
-def substitute(value: Any, swap: dict[int, torch.Tensor]) -> Any:
-    """The same arguments with some tensors replaced."""
-    if isinstance(value, torch.Tensor):
-        return swap.get(id(value), value)
-    if isinstance(value, dict):
-        return {k: substitute(v, swap) for k, v in value.items()}
-    if isinstance(value, list | tuple) and value and type(value[0]) is not int:
-        return type(value)(substitute(v, swap) for v in value)
-    return value

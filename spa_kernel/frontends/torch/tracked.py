@@ -8,13 +8,10 @@ only be missing, never wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from torch import nn
-
-from spa_kernel.graph.sizes import ARITHMETIC, Attr, Const, Expr, Op
+from spa_kernel.graph.sizes import ARITHMETIC, Const, Expr, Op
 
 EQUALS: list[tuple[Expr, Expr]] = []
 """Comparisons that came out equal in the forward that is being recorded."""
@@ -40,6 +37,9 @@ class TrackedInt(int):
         return not self == other
 
     __hash__ = int.__hash__
+
+    def __neg__(self) -> TrackedInt:
+        return TrackedInt(-int(self), Op("-", Const(0), self.expr, -int(self)))
 
     def __reduce__(self) -> tuple[type[int], tuple[int]]:
         return int, (int(self),)
@@ -67,34 +67,3 @@ def _binary(symbol: str, swap: bool) -> Callable[[TrackedInt, Any], Any]:
 for _name, _symbol in {"add": "+", "sub": "-", "mul": "*", "floordiv": "//"}.items():
     setattr(TrackedInt, f"__{_name}__", _binary(_symbol, swap=False))
     setattr(TrackedInt, f"__r{_name}__", _binary(_symbol, swap=True))
-
-
-@contextmanager
-def tracked_attributes(model: nn.Module) -> Iterator[None]:
-    """Replace integer attributes of all modules by tracked ones for a while.
-
-    Numbers up to 1 stay plain: nothing of that size can be pruned.
-    """
-    undo: list[tuple[dict[str, Any], str, Any]] = []
-    EQUALS.clear()
-    try:
-        for owner, module in model.named_modules():
-            attributes = vars(module)
-            for name, value in list(attributes.items()):
-                kind = type(value)
-                if kind is int:
-                    if value > 1:
-                        undo.append((attributes, name, value))
-                        attributes[name] = TrackedInt(value, Attr(owner, name, None, value))
-                elif (kind is tuple or kind is list) and any(
-                    type(v) is int and v > 1 for v in value
-                ):
-                    undo.append((attributes, name, value))
-                    attributes[name] = kind(
-                        TrackedInt(v, Attr(owner, name, i, v)) if type(v) is int and v > 1 else v
-                        for i, v in enumerate(value)
-                    )
-        yield
-    finally:
-        for attributes, name, value in undo:
-            attributes[name] = value

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import types
+from math import prod
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
+from spa_kernel.frontends.torch import closed
+from spa_kernel.frontends.torch.filled import MAKERS
 from spa_kernel.frontends.torch.literals import READERS, SIMPLE, positions
+from spa_kernel.frontends.torch.norms import NORMS
 from spa_kernel.frontends.torch.recorder import Recorder
 from spa_kernel.frontends.torch.tracked import TrackedInt
 from spa_kernel.graph.sizes import Dim, SizeUse
 
 CHECKS = "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic"
+NUMEL = {torch.Tensor.numel, torch.Tensor.nelement, torch.numel}
 SHAPE = torch.Tensor.shape.__get__  # type: ignore[attr-defined]
 DEVICE = torch.Tensor.device.__get__
 
@@ -44,13 +49,27 @@ class Tracker(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        kwargs = kwargs or {}
+        outer, self.recorder.watched = self.recorder.watched, True
+        try:
+            return self._watch(func, args, kwargs or {})
+        finally:
+            self.recorder.watched = outer
+
+    def _watch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func == SHAPE or func is torch.Tensor.size:
             return self._size(func, args, kwargs)
+        if func in NUMEL:
+            return prod(self._size(SHAPE, args[:1], {})) if args else func(**kwargs)
         if func == DEVICE and args[0].device.type == "meta":
             return self.device
         if func in SIMPLE:
             return func(*args, **kwargs)
+        if closed.is_closed(func, args, kwargs):
+            return closed.record(self.recorder, func, args)
+        if func in MAKERS:
+            made = func(*args, **kwargs)
+            self.recorder.filled.note(func, made, args, kwargs)
+            return made
         reader = READERS.get(func)
         if (
             reader is None
@@ -67,8 +86,11 @@ class Tracker(TorchFunctionMode):
                     return body(*args, **kwargs)
             finally:
                 self._inside.discard(func)
+        if func is torch.Tensor.__getitem__:
+            args = args[0], tables(args[1])
         nodes, start = self.recorder.graph.nodes, len(self.recorder.graph.nodes)
-        out = func(*args, **kwargs)
+        norm = NORMS.get(func)
+        out = norm(self.recorder, args, kwargs) if norm else func(*args, **kwargs)
         new = nodes[start:]
         if new:
             sizes = self.recorder.graph.sizes
@@ -109,3 +131,11 @@ class Tracker(TorchFunctionMode):
             copy.__kwdefaults__ = func.__kwdefaults__
             self._bodies[func] = copy
         return self._bodies[func]
+
+
+def tables(index: Any) -> Any:
+    """An index with its lists of numbers as tensors: torch would make them where x is, on meta."""
+    if isinstance(index, tuple):
+        return tuple(map(tables, index))
+    plain = isinstance(index, list) and index and all(type(i) in (int, TrackedInt) for i in index)
+    return torch.tensor(index) if plain else index
