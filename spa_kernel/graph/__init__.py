@@ -1,6 +1,16 @@
 """The standard graph, and per operator family the relations between axes."""
 
-from spa_kernel.graph import ops_elementwise, ops_linear, ops_norm, ops_shape
+from spa_kernel.graph import (
+    ops_elementwise,
+    ops_index,
+    ops_linear,
+    ops_matrix,
+    ops_norm,
+    ops_probed,
+    ops_recurrent,
+    ops_shape,
+    ops_window,
+)
 from spa_kernel.graph.ir import Axis, Graph, Node, Value
 from spa_kernel.graph.operators import OPERATORS, operator, statements
 
@@ -12,8 +22,13 @@ __all__ = [
     "Value",
     "operator",
     "ops_elementwise",
+    "ops_index",
     "ops_linear",
+    "ops_matrix",
     "ops_norm",
+    "ops_probed",
+    "ops_recurrent",
     "ops_shape",
+    "ops_window",
     "statements",
 ]

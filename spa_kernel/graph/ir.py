@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from spa_kernel.graph.sizes import Expr, SizeUse
 
-Kind = Literal["input", "parameter", "buffer", "constant", "activation", "virtual"]
+Kind = Literal["input", "parameter", "buffer", "attribute", "constant", "activation", "virtual"]
 
 
 @dataclass(eq=False, slots=True)
@@ -25,7 +25,9 @@ class Value:
         Shape as seen with the example input.
     kind : str
         ``"input"``; ``"parameter"`` and ``"buffer"`` (stored tensors, whose axes can lose
-        indices); ``"constant"`` (made by the program itself); ``"activation"``;
+        indices); ``"attribute"`` (stored too, though not in ``state_dict()``: a tensor that a
+        module holds as a plain attribute); ``"constant"`` (made by the program itself);
+        ``"activation"``;
         ``"virtual"`` (an axis that no tensor has, such as the groups of a convolution:
         its one axis keeps as many indices as the attribute is worth after pruning).
     dtype : str
@@ -47,7 +49,7 @@ class Value:
     @property
     def stored(self) -> bool:
         """Whether the model owns this tensor, so that its axes can be cut."""
-        return self.kind in ("parameter", "buffer")
+        return self.kind in ("parameter", "buffer", "attribute")
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name} {list(self.shape)}>"
@@ -95,6 +97,8 @@ class Graph:
     """Parameters and buffers by name, in the model's order."""
     sizes: list[SizeUse] = field(default_factory=list)
     """Sizes that the program works out itself; empty where every size can be rewritten (ONNX)."""
+    folds: bool = False
+    """Whether factors that a prune brings about are folded into weights."""
 
     @property
     def parameters(self) -> list[Value]:
@@ -102,3 +106,7 @@ class Graph:
 
     equals: list[tuple[Expr, Expr]] = field(default_factory=list)
     """Sizes that the program compared and found equal (checks, mostly)."""
+    evaluated: int | None = None
+    """How many of the nodes are run in evaluation mode, where others follow that are not."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know of how the graph was found, in whole sentences."""

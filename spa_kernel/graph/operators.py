@@ -74,7 +74,34 @@ class Summed:
     axis: Axis
 
 
-Statement = Same | Contract | Segment | Product | Fixed | Summed
+@dataclass(frozen=True, slots=True, eq=False)
+class Free:
+    """All indices of an axis hold the same: any of them may go, whatever else does."""
+
+    axis: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Averaged:
+    """The axis is reduced by a mean: that of fewer entries is larger by a factor.
+
+    Exact where the removed entries are zero and weights can take the factor up.
+    """
+
+    axis: Axis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Maximised:
+    """The axis is reduced by a maximum.
+
+    Exact where the removed entries are zero and none is negative.
+    """
+
+    axis: Axis
+
+
+Statement = Same | Contract | Segment | Product | Fixed | Summed | Free | Averaged | Maximised
 Relation = Callable[[Node], Iterable[Statement]]
 Flops = Callable[[Node], tuple[int, list[Axis]]]
 """Constant and axes whose product is the FLOPs (a multiply-add counts as two)."""
@@ -96,6 +123,8 @@ class Operator:
 
 
 OPERATORS: dict[str, Operator] = {}
+TRIED = "Tried"
+"""Stands for every operator that nobody described but a front end tried out."""
 
 
 def operator(
@@ -119,9 +148,14 @@ def freeze_all(node: Node, reason: str) -> Iterator[Statement]:
                 yield Fixed((value, axis), reason)
 
 
+def described(node: Node) -> Operator | None:
+    """What is stated of the node's operator, or what trying it out has shown."""
+    return OPERATORS.get(node.op) or (OPERATORS[TRIED] if "trial" in node.attrs else None)
+
+
 def statements(node: Node) -> Iterable[Statement]:
     """The node's statements; an operator that nobody described freezes what it touches."""
-    known = OPERATORS.get(node.op)
+    known = described(node)
     if known is None:
         return freeze_all(node, f"nobody has described what {node.where} does to channels")
     return known.relation(node)

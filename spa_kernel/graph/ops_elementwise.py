@@ -68,7 +68,7 @@ operator("Clip", zero=clip_zero)(elementwise)
 operator(
     *names("Exp Log Log1p Expm1 Reciprocal Rsqrt Sigmoid HardSigmoid Softplus LogSigmoid Cos Cosh"),
     *names("Acos Acosh ThresholdedRelu Pow Mod Where Equal NotEqual Greater GreaterOrEqual Less"),
-    *names("LessOrEqual Not Or Xor IsNaN IsInf BitwiseOr BitwiseNot BitwiseXor OnesLike"),
+    *names("LessOrEqual Not Or Xor Pointwise IsNaN IsInf BitwiseOr BitwiseNot BitwiseXor OnesLike"),
     zero="never",
 )(elementwise)
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spa_kernel.graph.ir import Node, Value
-from spa_kernel.graph.operators import Fixed, Product, Same, Statement, Summed, Zero, operator
+from spa_kernel.graph.operators import (
+    Averaged,
+    Fixed,
+    Maximised,
+    Product,
+    Same,
+    Statement,
+    Summed,
+    Zero,
+    operator,
+)
 from spa_kernel.graph.ops_elementwise import names, same_shape
 
 
@@ -76,30 +86,37 @@ def softmax(node: Node) -> Iterator[Statement]:
     yield from same_shape(node, tuple(i for i in range(x.ndim) if i != axis))
 
 
-@operator("CumSum", zero="never")
-def scan(node: Node) -> Iterator[Statement]:
-    yield from softmax(node)
-
-
-@operator("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
+@operator("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceCount")
 def reduce_sum(node: Node) -> Iterator[Statement]:
-    yield from reduction(node, exact=True)
+    yield from reduction(node, Summed)
+
+
+@operator("ReduceMean")
+def reduce_mean(node: Node) -> Iterator[Statement]:
+    yield from reduction(node, Averaged)
+
+
+@operator("ReduceMax")
+def reduce_max(node: Node) -> Iterator[Statement]:
+    yield from reduction(node, Maximised)
 
 
 @operator(
-    *names("ReduceMean ReduceMax ReduceMin ReduceProd ReduceVar ReduceStd ReduceAny ReduceAll")
+    *names("ReduceMin ReduceProd ReduceVar ReduceStd ReduceAny ReduceAll ReduceMedian ReduceRange")
 )
 def reduce_other(node: Node) -> Iterator[Statement]:
-    yield from reduction(node, exact=False)
+    yield from reduction(node, None)
 
 
 @operator(*names("ReduceLogSumExp ReduceLogSum ArgMax ArgMin"), zero="never")
 def reduce_nonzero(node: Node) -> Iterator[Statement]:
-    yield from reduction(node, exact=False)
+    yield from reduction(node, None)
 
 
-def reduction(node: Node, exact: bool) -> Iterator[Statement]:
-    """``exact``: leaving out entries that are zero changes nothing."""
+def reduction(
+    node: Node, statement: type[Summed | Averaged | Maximised] | None
+) -> Iterator[Statement]:
+    """``statement``: under which condition entries can be left out; by default never."""
     x, out = node.inputs[0], node.outputs[0]
     assert x is not None
     axes, at = node.attrs["axes"], 0
@@ -111,10 +128,10 @@ def reduction(node: Node, exact: bool) -> Iterator[Statement]:
             continue
         at += 1 if node.attrs["keepdims"] else 0
         if x.shape[axis] != 1:
-            if exact:
-                yield Summed((x, axis))
+            if statement is not None:
+                yield statement((x, axis))
             else:
-                yield Fixed((x, axis), f"{node.where} reduces over this axis")
+                yield Fixed((x, axis), f"{node.where} depends on every entry of this axis")
     assert at == out.ndim
 
 
@@ -123,6 +140,7 @@ def pool(node: Node) -> Iterator[Statement]:
     """Batch and channels go through; positions are mixed."""
     x = node.inputs[0]
     assert x is not None
-    yield from same_shape(node, (0, 1))
-    for axis in range(2, x.ndim):
+    kept = x.ndim - node.attrs.get("spatial", x.ndim - 2)
+    yield from same_shape(node, tuple(range(kept)))
+    for axis in range(kept, x.ndim):
         yield Fixed((x, axis), f"{node.where} mixes positions")

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from spa_kernel.graph.ir import Axis, Node, Value
-from spa_kernel.graph.operators import Fixed, Product, Same, Segment, Statement, Zero, operator
+from spa_kernel.graph.operators import (
+    Fixed,
+    Free,
+    Product,
+    Same,
+    Segment,
+    Statement,
+    Zero,
+    operator,
+)
 from spa_kernel.graph.ops_elementwise import broadcast
 
 
@@ -98,8 +107,15 @@ def slice_(node: Node) -> Iterator[Statement]:
     x, out = node.inputs[0], node.outputs[0]
     assert x is not None
     for axis, index in node.attrs["index"].items():
-        if node.attrs.get("step", 1) != 1:
-            yield Fixed((x, axis), f"{node.where} takes every {node.attrs['step']}. index")
+        step, size = node.attrs.get("step", 1), x.shape[axis]
+        if step != 1 and size % step == 0 and len(index) == size // step:
+            # Every so many indices are a column of a table, of which whole rows can go.
+            columns = Value(f"columns of {node.name}", (step,), "virtual")
+            yield Fixed((columns, 0), f"{node.where} takes every {step}. index")
+            rows = Value(f"rows of {node.name}", (len(index),), "virtual")
+            yield Product((x, axis), ((rows, 0), (columns, 0)))
+        elif step != 1:
+            yield Fixed((x, axis), f"{node.where} takes every {step}. index")
         yield Segment((x, axis), (((out, axis), index),))
         for stretch, position in node.attrs.get("borders", ()):
             # A literal position counts the indices in front of it (or behind it).
@@ -109,15 +125,67 @@ def slice_(node: Node) -> Iterator[Statement]:
     yield from others(out, x, *node.attrs["index"])
 
 
+@operator("SharedMemory")
+def shared_memory(node: Node) -> Iterator[Statement]:
+    """Two parameters on one memory would be torn apart if either were cut."""
+    for value in node.inputs:
+        assert value is not None
+        for axis in range(value.ndim):
+            yield Fixed((value, axis), f"{node.where} is on the memory of another parameter")
+
+
+@operator("NotReached")
+def not_reached(node: Node) -> Iterator[Statement]:
+    """A parameter that other inputs may bring into play, among what was computed around it."""
+    reason = f"other inputs may need {node.attrs['parameter']}, which this one does not reach"
+    for value in node.inputs:
+        assert value is not None
+        for axis in range(value.ndim):
+            yield Fixed((value, axis), reason)
+
+
+@operator("SliceScatter")
+def slice_scatter(node: Node) -> Iterator[Statement]:
+    """The first input with a stretch of it replaced by the second one."""
+    base, part, out = node.inputs[0], node.inputs[1], node.outputs[0]
+    assert base is not None and part is not None
+    yield from others(out, base)
+    for axis, index in node.attrs["index"].items():
+        yield Segment((out, axis), (((part, axis), index),))
+    yield from others(out, part, *node.attrs["index"])
+
+
+@operator("Assign")
+def assign(node: Node) -> Iterator[Statement]:
+    """The first input's memory takes the second one's entries, broadcast.
+
+    Both are as long; of what was in the memory before nothing is left.
+    """
+    memory, source, out = node.inputs[0], node.inputs[1], node.outputs[0]
+    assert memory is not None and source is not None
+    shift = out.ndim - source.ndim
+    for axis in range(out.ndim):
+        if axis >= shift and source.shape[axis - shift] == out.shape[axis]:
+            yield Same((memory, axis), (source, axis - shift))
+            yield Same((out, axis), (source, axis - shift))
+        else:
+            yield Same((out, axis), (memory, axis))
+
+
 @operator("Gather")
 def gather(node: Node) -> Iterator[Statement]:
     """An index table that is known says where each index comes from; others only look up."""
     data, indices, out = node.inputs[0], node.inputs[1], node.outputs[0]
     assert data is not None and indices is not None
     axis = node.attrs["axis"]
-    rewritable = not (indices.stored or node.attrs.get("literal"))
+    renumber = node.attrs.get("renumber")
+    rewritable = renumber or not (indices.stored or node.attrs.get("literal"))
     if indices.ndim == 1 and indices.data is not None and rewritable:
-        yield Segment((data, axis), (((out, axis), indices.data),))
+        yield Segment((data, axis), (((out, axis), indices.data % data.shape[axis]),))
+        if renumber:
+            # Its entries go with what they point to; those that stay count anew.
+            yield Same((out, axis), (indices, 0))
+            yield Same((data, axis), renumber)
     else:
         yield Fixed((data, axis), f"{node.where} looks up entries along this axis")
         for i in range(indices.ndim):
@@ -129,9 +197,44 @@ def gather(node: Node) -> Iterator[Statement]:
             yield Same((out, i - 1 + indices.ndim), (data, i))
 
 
+@operator("Compress")
+def compress(node: Node) -> Iterator[Statement]:
+    """A stored mask loses indices together with the axis that it selects from."""
+    data, mask, out = node.inputs[0], node.inputs[1], node.outputs[0]
+    assert data is not None and mask is not None
+    axis = node.attrs["axis"]
+    if mask.stored and mask.data is not None:
+        yield Same((data, axis), (mask, 0))
+        yield Segment((data, axis), (((out, axis), np.flatnonzero(mask.data)),))
+    else:
+        yield Fixed((data, axis), f"{node.where} selects along this axis")
+    yield from others(out, data, axis)
+
+
 @operator("Expand")
 def expand(node: Node) -> Iterator[Statement]:
-    return broadcast(node, node.inputs[0])
+    """``free``: how many copies there are follows from sizes that are known."""
+    x, out = node.inputs[0], node.outputs[0]
+    assert x is not None
+    yield from broadcast(node, x)
+    shift = out.ndim - x.ndim
+    for axis, size in enumerate(out.shape):
+        if node.attrs.get("free") and size != 1 and (axis < shift or x.shape[axis - shift] == 1):
+            yield Free((out, axis))
+
+
+def constant_zero(node: Node) -> Zero:
+    return "never" if node.attrs["value"] else "all"
+
+
+@operator("ConstantOfShape", zero=constant_zero)
+def constant_of_shape(node: Node) -> Iterator[Statement]:
+    """All entries are alike, so any may go; how many there are, the size that is asked for says."""
+    out = node.outputs[0]
+    for axis, size in enumerate(out.shape):
+        if size != 1:
+            free = Value(f"axis {axis} of {out.name}", (size,), "virtual")
+            yield Product((out, axis), ((free, 0),))
 
 
 @operator("Tile")
@@ -159,6 +262,13 @@ def pad(node: Node) -> Iterator[Statement]:
     for axis, (before, after) in enumerate(node.attrs["pads"]):
         if before == after == 0:
             yield Same((out, axis), (x, axis))
+        elif axis in node.attrs.get("added", ()):
+            (front, _), (back, _) = node.attrs["added"][axis]
+            size = x.shape[axis]
+            yield Segment((out, axis), (((x, axis), np.arange(before, before + size)),))
+            # What is padded in may go too, where the code can be told to add less.
+            yield Segment((out, axis), (((front, 0), np.arange(before)),))
+            yield Segment((out, axis), (((back, 0), np.arange(before + size, out.shape[axis])),))
         else:
             reason = f"{node.where} pads this axis"
             yield Fixed((x, axis), reason)

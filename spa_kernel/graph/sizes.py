@@ -19,11 +19,14 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class Attr:
-    """An integer attribute of a module (``index`` into it where it is a tuple or list)."""
+    """A whole number in an attribute of a module.
+
+    ``path`` leads to it where the attribute is a container or an object: indices, keys, names.
+    """
 
     owner: str
     name: str
-    index: int | None
+    path: tuple[int | str, ...]
     value: int
 
 

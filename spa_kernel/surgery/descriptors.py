@@ -35,10 +35,27 @@ def descriptors(module: nn.Module) -> Iterator[tuple[str, Any]]:
         yield "embedding_dim", weight.shape[1]
     elif isinstance(module, nn.PReLU):
         yield "num_parameters", weight.shape[0]
+    elif isinstance(module, nn.RNNBase):
+        yield from recurrent(module)
+    elif isinstance(module, nn.RNNCellBase):
+        yield "input_size", module.weight_ih.shape[1]
+        yield "hidden_size", module.weight_hh.shape[1]
     elif isinstance(module, nn.MultiheadAttention):
-        embed = module.out_proj.weight.shape[0]
+        # What the queries have; what comes out may be of another width after a prune.
+        fused = module.in_proj_weight
+        embed = (module.q_proj_weight if fused is None else fused).shape[1]
         yield "embed_dim", embed
         yield "head_dim", embed // module.num_heads
         separate = module.in_proj_weight is None
         yield "kdim", module.k_proj_weight.shape[1] if separate else embed
         yield "vdim", module.v_proj_weight.shape[1] if separate else embed
+
+
+def recurrent(module: Any) -> Iterator[tuple[str, Any]]:
+    """Sizes of a recurrent layer; a projection makes its state shorter."""
+    yield "input_size", module.weight_ih_l0.shape[1]
+    if module.proj_size > 0:
+        yield "hidden_size", module.weight_hr_l0.shape[1]
+        yield "proj_size", module.weight_hr_l0.shape[0]
+    else:
+        yield "hidden_size", module.weight_hh_l0.shape[1]

@@ -7,11 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spa_kernel.frontends.torch.capture import Inputs, quiet_eval, tensors_in
-from spa_kernel.frontends.torch.recorder import flat, substitute
+from spa_kernel.frontends.torch.arguments import flat, substitute
+from spa_kernel.frontends.torch.attributes import stored_tensors
+from spa_kernel.frontends.torch.capture import quiet_eval, tensors_in
+from spa_kernel.frontends.torch.literals import argument
+from spa_kernel.frontends.torch.passes import Inputs
 
 LOW = frozenset({torch.float32, torch.float16, torch.bfloat16})
 BATCH_NORMS = {"aten::native_batch_norm"}
@@ -51,6 +56,8 @@ class Double(TorchDispatchMode):
         if name in NORMS or (name in BATCH_NORMS and args[5]):
             return self._affine(name, args)
         result = func(*args, **kwargs)
+        if name in ("aten::div", "aten::mul"):
+            return defined(result, *args)
         if name == "aten::_weight_norm_interface":
             # A row that is masked altogether has no direction: 0 / 0.
             return result[0].nan_to_num(), result[1]
@@ -73,12 +80,38 @@ class Double(TorchDispatchMode):
         return (y, spare) if name == "aten::_fused_rms_norm" else (y, spare, spare)
 
 
+def defined(result: torch.Tensor, a: Any, b: Any, *_: Any) -> torch.Tensor:
+    """0 / 0, and 0 times infinity, as 0: where a masked head is divided by its own length."""
+    if result.is_floating_point() and bool(result.isnan().any()):
+        # A factor of zero, or a dividend of zero: no entry was there to begin with.
+        zero = torch.zeros((), dtype=torch.bool, device=result.device)
+        for operand in (a, b):
+            if isinstance(operand, torch.Tensor):
+                zero = zero | (operand == 0)
+        return torch.where(result.isnan() & zero, 0.0, result)
+    return result
+
+
+class WithoutRms(TorchFunctionMode):
+    """Leaves out RMS norms, which reach a dispatch mode in parts on some devices."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.rms_norm, F.rms_norm):
+            x = args[0] if args else kwargs["input"]
+            weight = argument(args, kwargs, 2, "weight", None)
+            return x.clone() if weight is None else x * weight
+        return func(*args, **kwargs)
+
+
 @contextmanager
 def stored_as(
     model: nn.Module, masked: dict[str, torch.Tensor], low: frozenset[torch.dtype]
 ) -> Iterator[None]:
     """Stored tensors in float64 for a while where their type is in ``low``, some masked."""
-    stored = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    stored = {name: tensor for _, name, tensor in stored_tensors(model)}
     before = [(t, t.data) for t in stored.values()]
     try:
         for name, tensor in stored.items():
@@ -102,7 +135,7 @@ def run(
     args, kwargs = (substitute(part, doubles(part, low)) for part in inputs)
     with quiet_eval(model), torch.random.fork_rng(devices=[]), stored_as(model, masked, low):
         torch.manual_seed(0)
-        with Double(low):
+        with Double(low), WithoutRms():
             outputs = tensors_in(model(*args, **kwargs))
     return [t.double() for t in outputs if t.is_floating_point()]
 

@@ -14,12 +14,13 @@ from spa_kernel import progress
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import CaptureError, SpaError, VerificationFailed
 from spa_kernel.frontends.backend import Verification
-from spa_kernel.graph.sizes import Attr
+from spa_kernel.frontends.torch.attributes import assign, stored_tensors
 from spa_kernel.surgery import masked
 from spa_kernel.surgery.compare import ScalarChange, structure
 from spa_kernel.surgery.descriptors import descriptors
 from spa_kernel.surgery.journal import Journal
-from spa_kernel.surgery.scale import Folding
+from spa_kernel.surgery.renumber import renumbered
+from spa_kernel.surgery.scale import compensated
 
 if TYPE_CHECKING:
     from spa_kernel.frontends.torch.recorder import Recorder
@@ -63,10 +64,7 @@ class Surgery:
         self.journal = Journal()
         self.folded: dict[str, torch.Tensor] = {}
         """Weights that took a factor, before they are rounded to their own precision."""
-        self.stored = {
-            **dict(model.named_parameters()),
-            **dict(model.named_buffers()),
-        }
+        self.stored = {name: tensor for _, name, tensor in stored_tensors(model)}
 
     def masks(self) -> dict[str, dict[int, torch.Tensor]]:
         """Per stored tensor and axis that loses something, the indices that stay."""
@@ -102,6 +100,20 @@ class Surgery:
                 if isinstance(entry, torch.Tensor) and (axes is None or entry.ndim == 0):
                     self.journal.keep(entry, self.copy(entry))
 
+        self._renumber()
+
+    def shorten(self) -> None:
+        """Slice tensors and nothing else, to see whether the forward follows."""
+        for name, axes in self.masks().items():
+            tensor = self.stored[name]
+            self.journal.replace(tensor, slice_tensor(tensor.detach(), axes), None)
+        self._renumber()
+
+    def _renumber(self) -> None:
+        for name, content in renumbered(self.coupling, self.removed).items():
+            tensor = self.stored[name]
+            self.journal.replace(tensor, content.to(tensor), None)
+
     def copy(self, tensor: torch.Tensor) -> torch.Tensor:
         """A copy of a tensor's content, shared with earlier steps while it is the same."""
         known = self.copies.get(id(tensor))
@@ -118,7 +130,7 @@ class Surgery:
                 raise VerificationFailed(
                     f"{attr.owner}.{attr.name} would have to be {value}, which is no whole number"
                 )
-            self._set(modules[attr.owner], attr, int(value))
+            assign(modules[attr.owner], attr, int(value), self.journal)
         for module in modules.values():
             # A parametrised weight is computed when it is read, and may change in train mode.
             if is_parametrized(module, "weight"):
@@ -127,44 +139,9 @@ class Surgery:
                 if module.__dict__.get(name, true) != true:
                     self.journal.set(module.__dict__, name, true)
 
-    def _set(self, module: nn.Module, attr: Attr, value: int) -> None:
-        attributes = module.__dict__
-        present: Any = attributes[attr.name]
-        if attr.index is None:
-            if present != value:
-                self.journal.set(attributes, attr.name, value)
-        elif present[attr.index] != value:
-            items = list(present)
-            items[attr.index] = value
-            self.journal.set(attributes, attr.name, type(present)(items))
-
     def compensate(self, recorder: Recorder, changes: list[ScalarChange]) -> None:
-        """Fold factors that came out differently into the weights in front of them."""
-        folding, stuck = Folding(recorder.graph), []
-        for change in changes:
-            node = change.node
-            operands = [v for v in node.inputs if v is not None and v.kind != "constant"]
-            entries = None
-            foldable = node.op == "Mul" or (node.op == "Div" and operands[:1] == [node.inputs[0]])
-            if foldable and len(operands) == 1 and change.before and change.after:
-                entries = folding.entries(operands[0])
-            if entries is None:
-                stuck.append(change)
-                continue
-            factor = change.before / change.after
-            factor = factor if node.op == "Mul" else 1 / factor
-            for name, index in entries:
-                data = self.folded.get(name, self.stored[name].data.double())
-                scale = torch.ones(data.numel(), dtype=torch.float64, device=data.device)
-                scale[torch.from_numpy(index).to(data.device)] = factor
-                self.folded[name] = data * scale.view(data.shape)
-        if stuck:
-            raise VerificationFailed(
-                f"{stuck[0].old.where} uses the number {stuck[0].after:.6g} that is worked out "
-                f"from a pruned size (it was {stuck[0].before:.6g}) and cannot be folded into a "
-                "weight",
-                tuple(change.old for change in stuck),
-            )
+        """Fold factors that came out differently into weights."""
+        self.folded.update(compensated(recorder.graph, changes, self.stored))
         for name, exact in self.folded.items():
             self.stored[name].data.copy_(exact)
 
@@ -228,7 +205,7 @@ def operate(
         with torch.no_grad():
             surgery.cut(optimizer)
             surgery.repair()
-        after = record(model, inputs)
+        after = record(model, inputs, recorder)
         verification = Verification(True, None, "operators and shapes, call by call")
         changes = structure(coupling, removed, recorder.scalars, after.graph, after.scalars)
         surgery.compensate(after, changes)
@@ -244,8 +221,39 @@ def operate(
             nodes = error.nodes if isinstance(error, VerificationFailed) else ()
             message = f"{error}; the model was put back as it was"
             raise VerificationFailed(message, nodes) from error
+        if isinstance(error, RuntimeError | ValueError | IndexError | TypeError | AssertionError):
+            raise VerificationFailed(
+                "the pruned model does not run with these numbers, so it was put back as it was: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         raise
     return surgery.journal, verification, after
+
+
+def follows(
+    model: nn.Module, inputs: Any, recorder: Recorder, coupling: Coupling, removed: np.ndarray
+) -> SpaError | None:
+    """Whether the forward would go the same way after a prune; the model is left as it is.
+
+    Returns
+    -------
+    SpaError or None
+        What is in the way.
+    """
+    from spa_kernel.frontends.torch.capture import record
+
+    surgery = Surgery(model, coupling, removed, WeakValueDictionary())
+    try:
+        with torch.no_grad():
+            surgery.shorten()
+            surgery.repair()
+        after = record(model, inputs, recorder)
+        structure(coupling, removed, recorder.scalars, after.graph, after.scalars)
+    except SpaError as error:
+        return error
+    finally:
+        surgery.journal.undo()
+    return None
 
 
 class Reference:
