@@ -10,6 +10,7 @@ from onnx import numpy_helper, parser
 
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.graph.ir import Graph
+from spa_kernel.plan.units import label_groups, make_units
 
 Shape = tuple[int, ...]
 
@@ -35,12 +36,15 @@ def build(
 
 
 def half(coupling: Coupling, seed: int = 0, ratio: float = 0.5) -> np.ndarray:
-    """Removes half of each prunable group, at random."""
+    """Removes half of each prunable group, at random, and equally many in all of its blocks."""
     rng = np.random.default_rng(seed)
     removed = np.zeros(coupling.count, dtype=bool)
-    for group in coupling.groups:
-        if group.prunable and group.size > 1:
-            removed[rng.permutation(group.labels)[: int(group.size * ratio)]] = True
+    units = make_units(coupling, rng.random(coupling.count), ~coupling.frozen, ~coupling.frozen)
+    groups = label_groups(coupling)[units.labels[units.starts]]
+    for number in np.unique(groups):
+        own = np.flatnonzero(groups == number)
+        chosen = rng.permutation(own)[: int(len(own) * ratio)]
+        removed |= units.mark(np.isin(np.arange(len(units)), chosen), coupling.count)
     assert removed.any()
     return removed
 

@@ -34,8 +34,11 @@ class Form:
         return self.constant + int(self.times[~removed[self.labels]].sum())
 
 
-Factor = bytes | tuple[str, str, int | None]
-"""A form's key, or the (module, name, index) of an attribute."""
+AttrName = tuple[str, str, tuple[int | str, ...]]
+"""Module, name, and path to the number inside the attribute."""
+
+Factor = bytes | AttrName
+"""A form's key, or an attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,15 @@ class Count:
     def power(self, exponent: int) -> Count:
         return Count(self.coefficient**exponent, {f: p * exponent for f, p in self.powers.items()})
 
+    def sides(self) -> tuple[Count, Count]:
+        """Numerator and denominator."""
+        over = {f: p for f, p in self.powers.items() if p > 0}
+        under = {f: -p for f, p in self.powers.items() if p < 0}
+        whole = self.coefficient
+        return Count(Fraction(whole.numerator), over), Count(Fraction(whole.denominator), under)
+
     @property
-    def attributes(self) -> list[tuple[str, str, int | None]]:
+    def attributes(self) -> list[AttrName]:
         return [f for f in self.powers if isinstance(f, tuple)]
 
 
@@ -73,21 +83,31 @@ class Forms:
     def __init__(self, coupling: Coupling) -> None:
         self.coupling = coupling
         self.known: dict[Factor, Form] = {}
-        self._axes: dict[bytes, Count | None] = {}
+        self._counts: dict[bytes, tuple[np.ndarray, Count | None]] = {}
+        self._keys: dict[int, tuple[np.ndarray, bytes]] = {}
+        self._frozen = coupling.frozen.copy()
 
     def forget(self) -> None:
-        """Call after labels were frozen: counts are worked out anew."""
-        self._axes.clear()
+        """Call after labels were frozen: the counts of their axes are worked out anew."""
+        new = self.coupling.frozen & ~self._frozen
+        if new.any():
+            self._frozen = self.coupling.frozen.copy()
+            known = self._counts.items()
+            self._counts = {key: entry for key, entry in known if not new[entry[0]].any()}
 
     def count(self, axis: Axis) -> Count | None:
         """How many indices an axis keeps; ``None`` where no formula describes it."""
         labels = self.coupling.axes.get(axis)
         if labels is None:
             return constant(axis[0].shape[axis[1]])
-        key = labels.shape[1].to_bytes(4, "little") + labels.tobytes()
-        if key not in self._axes:
-            self._axes[key] = self._count(labels)
-        return self._axes[key]
+        # Most axes share one array; the array is kept, so that no other one gets its identity.
+        _, key = self._keys.get(id(labels), (labels, b""))
+        if not key:
+            key = labels.shape[1].to_bytes(4, "little") + labels.tobytes()
+            self._keys[id(labels)] = labels, key
+        if key not in self._counts:
+            self._counts[key] = labels, self._count(labels)
+        return self._counts[key][1]
 
     def form(self, constant_part: int, labels: np.ndarray, times: np.ndarray) -> Count:
         """A linear form, with the common divisor taken out so that equal ones are found."""
@@ -158,7 +178,7 @@ class Repairs:
     """New values of attributes, as formulas in the labels."""
 
     forms: Forms
-    definitions: dict[tuple[str, str, int | None], tuple[Attr, Count]] = field(default_factory=dict)
+    definitions: dict[AttrName, tuple[Attr, Count]] = field(default_factory=dict)
 
     def values(self, removed: np.ndarray) -> dict[Attr, Fraction]:
         """What each attribute must be after a prune."""

@@ -8,11 +8,10 @@ must hold by itself, becomes a constraint on counts, or freezes labels until it 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import lcm
 
 import numpy as np
 
-from spa_kernel.coupling.counts import Count, Forms, Repairs, constant
+from spa_kernel.coupling.counts import AttrName, Count, Factor, Forms, Repairs, constant
 from spa_kernel.coupling.result import Constraint, Coupling
 from spa_kernel.graph.sizes import Attr, Const, Dim, Expr, SizeUse
 
@@ -24,12 +23,19 @@ class Equations:
         self.coupling = coupling
         self.forms = Forms(coupling)
         self.repairs = Repairs(self.forms)
+        self._equal: dict[Factor, Factor] = {}
+        self._tied: set[bytes] = set()
+        self._new = np.zeros(coupling.count, dtype=bool)
+        """Labels that were frozen in this round."""
 
     def solve(self) -> None:
         """Define attributes, then collect constraints; start again whenever labels freeze."""
         while True:
             self.forms.forget()
             self.repairs.definitions.clear()
+            self._equal.clear()
+            self._tied.clear()
+            self._new[:] = False
             self.coupling.constraints.clear()
             self._define()
             if self._constrain():
@@ -55,7 +61,10 @@ class Equations:
     def _define_by(self, left: Count | None, expr: Expr) -> None:
         """Solve ``left = expr`` for the one attribute in it that nothing has defined yet."""
         right = self.evaluate(expr)
-        if left is None or right is None:
+        if left is None:
+            return
+        if right is None:
+            self._define_inside(left, expr)
             return
         ratio = left.times(right, -1)
         unknown = ratio.attributes
@@ -68,23 +77,92 @@ class Equations:
             )
             self.repairs.definitions[unknown[0]] = found[0], rest.power(-power)
 
+    def _define_inside(self, whole: Count, expr: Expr) -> None:
+        """Solve ``whole = expr`` for the side of ``expr`` that is not known, as of a sum."""
+        if isinstance(expr, Const | Attr | Dim):
+            return
+        left, right = self.evaluate(expr.left), self.evaluate(expr.right)
+        exact = expr.left.value == expr.value * expr.right.value
+        if right is not None and not right.attributes:
+            match expr.symbol:
+                case "+" | "-":
+                    sign = -1 if expr.symbol == "+" else 1
+                    self._define_by(self.forms.add(whole, right, sign), expr.left)
+                case "*":
+                    self._define_by(whole.times(right, -1), expr.left)
+                case _ if exact:
+                    self._define_by(whole.times(right), expr.left)
+        elif left is not None and not left.attributes:
+            match expr.symbol:
+                case "+":
+                    self._define_by(self.forms.add(whole, left, -1), expr.right)
+                case "-":
+                    self._define_by(self.forms.add(left, whole, -1), expr.right)
+                case "*":
+                    self._define_by(whole.times(left, -1), expr.right)
+                case _ if exact:
+                    self._define_by(left.times(whole, -1), expr.right)
+
     def _constrain(self) -> bool:
-        """Every equation holds, becomes a constraint, or makes us freeze and start again."""
+        """Every equation holds, becomes a constraint, or makes us freeze and start again.
+
+        What has nothing to do with the labels that were frozen is settled in the same round.
+        """
         unclear: list[SizeUse] = []
+        products: list[SizeUse] = []
         for use in self.coupling.graph.sizes:
-            left, right = self.forms.count(use.axis), self.evaluate(use.expr, final=True)
-            if left is None or right is None:
+            sides = self._sides(use)
+            if sides is None:
                 unclear.append(use)
-            elif left != right:
-                scale = constant(lcm(left.coefficient.denominator, right.coefficient.denominator))
-                a, b = self.forms.linear(left.times(scale)), self.forms.linear(right.times(scale))
+            elif sides[0] != sides[1] and not self._concerned(sides):
+                a, b = self.forms.linear(sides[0]), self.forms.linear(sides[1])
                 if a is None or b is None:
-                    self._freeze_smallest(left, right, use)
-                    return False
-                if not self._tie(a, b, use):
-                    return False
+                    products.append(use)
+                elif self._tie(a, b, use):
+                    self._identify(*sides)
+        # Products may be equal by what has been tied meanwhile.
+        for use in products:
+            sides = self._sides(use)
+            assert sides is not None
+            if sides[0] != sides[1] and not self._concerned(sides):
+                a, b = self.forms.linear(sides[0]), self.forms.linear(sides[1])
+                if a is None or b is None:
+                    self._freeze_smallest(*sides, use)
+                elif self._tie(a, b, use):
+                    self._identify(*sides)
         # What no formula describes comes last: other freezes may have made it plain.
-        return not any(self._simplify(use) for use in unclear)
+        if not self._new.any():
+            for use in unclear:
+                self._simplify(use)
+        return not self._new.any()
+
+    def _concerned(self, sides: tuple[Count, Count]) -> bool:
+        """Whether a label in an equation was frozen in this round: it will read otherwise."""
+        forms = [self.forms.known.get(f) for side in sides for f in side.powers]
+        return any(self._new[form.labels].any() for form in forms if form is not None)
+
+    def _sides(self, use: SizeUse) -> tuple[Count, Count] | None:
+        """The two sides of an equation without the factors that both share (none is zero)."""
+        left, right = self.forms.count(use.axis), self.evaluate(use.expr, final=True)
+        if left is None or right is None:
+            return None
+        return self._with_ties(left).times(self._with_ties(right), -1).sides()
+
+    def _with_ties(self, count: Count) -> Count:
+        """A count with one name for factors that were found to be always equal."""
+        found = constant(1)
+        for factor, power in count.powers.items():
+            while factor in self._equal:
+                factor = self._equal[factor]
+            found = found.times(Count(found.coefficient, {factor: power}))
+        return Count(count.coefficient, found.powers)
+
+    def _identify(self, left: Count, right: Count) -> None:
+        """Note that two factors are equal from now on, where an equation just says that."""
+        if left.coefficient == right.coefficient and len(left.powers) == len(right.powers) == 1:
+            (a, m), (b, n) = *left.powers.items(), *right.powers.items()
+            if m == n == 1:
+                self._equal[b] = a
 
     def _tie(
         self,
@@ -103,10 +181,10 @@ class Equations:
             self._freeze(labels, use)
             return False
         times = times // np.gcd.reduce(times) * np.sign(times[0])
-        for known in self.coupling.constraints:
-            if np.array_equal(known.labels, labels) and np.array_equal(known.coefficients, times):
-                return True
-        self.coupling.constraints.append(Constraint(labels, times, use.where))
+        key = labels.tobytes() + times.tobytes()
+        if key not in self._tied:
+            self._tied.add(key)
+            self.coupling.constraints.append(Constraint(labels, times, use.where))
         return True
 
     def evaluate(self, expr: Expr, final: bool = False) -> Count | None:
@@ -142,6 +220,9 @@ class Equations:
         The labels that take most indices with them go first: they are worth least as choices.
         """
         axes = [use.axis, *(leaf.axis for leaf in leaf_axes(use.expr))]
+        labelled = [self.coupling.axes[axis] for axis in axes if axis in self.coupling.axes]
+        if any(self._new[labels].any() for labels in labelled):
+            return False
         irregular = [a for a in axes if self.forms.count(a) is None]
         for axis in irregular or axes:
             labels = self.coupling.axes.get(axis)
@@ -149,6 +230,13 @@ class Equations:
                 names, times = np.unique(labels[~self.coupling.frozen[labels]], return_counts=True)
                 if len(names):
                     return self._freeze(names[times == times.max()], use)
+        for attr in attributes(use.expr):
+            known = self.repairs.definitions.get(name_of(attr))
+            for factor in known[1].powers if known is not None else ():
+                if factor in self.forms.known and self._freeze(
+                    self.forms.known[factor].labels, use
+                ):
+                    return True
         return False
 
     def _freeze_smallest(self, left: Count, right: Count, use: SizeUse) -> None:
@@ -162,15 +250,20 @@ class Equations:
         new = labels[~self.coupling.frozen[labels]]
         reason = f"the size is worked out in a way that allows no other: {use.where}"
         if isinstance(use.expr, Const):
-            reason = f"the size {use.expr.value} is written in the code: {use.where}"
-        self.coupling.frozen[new] = True
+            reason = (
+                f"the size {use.expr.value} is written in the code: {use.where}; "
+                "in a traced copy it can change: spa.traced(model)"
+            )
+            if len(new):
+                self.coupling.doubtful.append(use)
+        self.coupling.frozen[new] = self._new[new] = True
         self.coupling.reasons.update(dict.fromkeys(new.tolist(), reason))
         return len(new) > 0
 
 
-def name_of(attr: Attr) -> tuple[str, str, int | None]:
+def name_of(attr: Attr) -> AttrName:
     """What tells attributes apart."""
-    return attr.owner, attr.name, attr.index
+    return attr.owner, attr.name, attr.path
 
 
 def attributes(expr: Expr) -> Iterator[Attr]:

@@ -75,9 +75,17 @@ def group(coupling: Coupling) -> list[Group]:
                 members=pairs,
                 prunable=not coupling.frozen[labels[0]],
                 reason=coupling.reasons.get(int(labels[0]), ""),
+                blocks=blocks(coupling, labels),
             )
         )
     return groups
+
+
+def blocks(coupling: Coupling, labels: np.ndarray) -> int:
+    """How many labels of a group come from one that was shared."""
+    if coupling.source is None:
+        return 1
+    return len(labels) // len(np.unique(coupling.source[labels]))
 
 
 def scramble(x: np.ndarray) -> np.ndarray:

@@ -59,20 +59,36 @@ class Labels:
         A result of one column that is frozen throughout stands for "never goes".
         """
         roots = self.find(labels)
-        while self._defined:
+        if self._defined:
             which = self._definition[roots]
-            defined = which >= 0
-            if not defined.any():
-                break
-            columns = []
-            for j in range(roots.shape[1]):
-                column = roots[:, j : j + 1]
-                if defined[:, j].any():
-                    rows = self._rows[which[:, j]]
-                    column = np.where(defined[:, j : j + 1], rows, column)
-                columns.append(column)
-            roots = distinct_columns(self.find(np.concatenate(columns, axis=1)))
+            if (which >= 0).any():
+                self._write_out(np.unique(which[which >= 0]))
+                roots = self._replaced(roots, which)
         return tidy(roots, self._reason[roots] != FREE)
+
+    def _write_out(self, numbers: np.ndarray) -> None:
+        """Make the rows of these definitions hold no label that is defined itself."""
+        rows, changed = self.find(self._rows[numbers]), False
+        while True:
+            which = self._definition[rows]
+            if not (which >= 0).any():
+                break
+            rows, changed = self._replaced(rows, which), True
+            rows = distinct_in_rows(tidy(rows, self._reason[rows] != FREE))
+        if changed:
+            # Kept, so that a chain of definitions is followed only once.
+            self._keep(numbers, rows)
+
+    def _replaced(self, roots: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """Labels with each defined one (``which >= 0``) replaced by its row."""
+        defined, columns = which >= 0, []
+        for j in range(roots.shape[1]):
+            column = roots[:, j : j + 1]
+            if defined[:, j].any():
+                rows = self._rows[which[:, j]]
+                column = np.where(defined[:, j : j + 1], rows, column)
+            columns.append(column)
+        return distinct_columns(self.find(np.concatenate(columns, axis=1)))
 
     def reason(self, labels: np.ndarray) -> np.ndarray:
         """Reason number of each label, `FREE` where it may go (labels must be resolved)."""
@@ -102,18 +118,24 @@ class Labels:
 
     def define(self, labels: np.ndarray, rows: np.ndarray) -> None:
         """Each label (n, 1) goes exactly when one of its row (n, k) goes (all resolved)."""
-        start, n, width = self._defined, len(rows), rows.shape[1]
-        room, known = self._rows.shape
-        if start + n > room or width > known:
-            bigger = np.empty((max(start + n, 2 * room), max(width, known)), dtype=np.int64)
-            bigger[:start, :known] = self._rows[:start]
-            bigger[:start, known:] = self._rows[:start, -1:]
-            self._rows = bigger
-        self._rows[start : start + n, :width] = rows
-        self._rows[start : start + n, width:] = rows[:, -1:]
+        start, n = self._defined, len(rows)
+        if start + n > len(self._rows):
+            room = max(start + n, 2 * len(self._rows))
+            pad = np.empty((room - len(self._rows), self._rows.shape[1]), dtype=np.int64)
+            self._rows = np.concatenate([self._rows, pad])
+        self._keep(np.arange(start, start + n), rows)
         self._definition[labels[:, 0]] = np.arange(start, start + n)
         self._defined += n
         self.version += 1
+
+    def _keep(self, numbers: np.ndarray, rows: np.ndarray) -> None:
+        """Store the rows of definitions, all of them as wide as the widest."""
+        width, known = rows.shape[1], self._rows.shape[1]
+        if width > known:
+            last = np.repeat(self._rows[:, -1:], width - known, axis=1)
+            self._rows = np.concatenate([self._rows, last], axis=1)
+        self._rows[numbers, :width] = rows
+        self._rows[numbers, width:] = rows[:, -1:]
 
     def require_equal(self, a: np.ndarray, b: np.ndarray, reason: int) -> None:
         """Index i of ``a`` goes exactly when index i of ``b`` goes.
@@ -241,11 +263,26 @@ def tidy(labels: np.ndarray, frozen: np.ndarray) -> np.ndarray:
 
 def distinct_columns(labels: np.ndarray) -> np.ndarray:
     """Drop columns that repeat an earlier one."""
-    keep: list[int] = []
-    for j in range(labels.shape[1]):
-        if not any(np.array_equal(labels[:, j], labels[:, i]) for i in keep):
-            keep.append(j)
+    if labels.shape[1] == 1:
+        return labels
+    # The first column of each content: a dictionary keeps what it met first.
+    first: dict[bytes, int] = {}
+    for j, column in enumerate(np.ascontiguousarray(labels.T)):
+        first.setdefault(column.tobytes(), j)
+    keep = list(first.values())
     return labels if len(keep) == labels.shape[1] else labels[:, keep]
+
+
+def distinct_in_rows(labels: np.ndarray) -> np.ndarray:
+    """Drop labels that repeat an earlier one in their row; short rows repeat their last one."""
+    order = np.argsort(labels, axis=1, kind="stable")
+    ordered = np.take_along_axis(labels, order, axis=1)
+    again = np.zeros(labels.shape, dtype=bool)
+    np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    front = np.argsort(again, axis=1, kind="stable")
+    count = (~again).sum(axis=1)
+    at = np.minimum(np.arange(count.max()), count[:, None] - 1)
+    return np.take_along_axis(labels, np.take_along_axis(front, at, axis=1), axis=1)
 
 
 def several(labels: np.ndarray) -> np.ndarray:

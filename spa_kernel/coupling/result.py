@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from spa_kernel.coupling.counts import Repairs
+    from spa_kernel.graph.sizes import SizeUse
 
 from spa_kernel.graph.ir import Axis, Graph, Value
 
@@ -30,6 +31,9 @@ class Group:
     prunable : bool
     reason : str
         Why not, where not prunable; ``""`` otherwise.
+    blocks : int
+        Into how many blocks (heads, groups of a convolution) the channels fall that choose apart
+        and lose equally many; 1 for most groups.
     """
 
     id: str
@@ -38,6 +42,7 @@ class Group:
     members: list[tuple[str, int]]
     prunable: bool = True
     reason: str = ""
+    blocks: int = 1
 
     @property
     def size(self) -> int:
@@ -46,8 +51,10 @@ class Group:
 
     def __repr__(self) -> str:
         state = "" if self.prunable else f", frozen: {self.reason}"
+        blocks = f" in {self.blocks} blocks" if self.blocks > 1 else ""
         return (
-            f"Group({self.id} {self.name!r}, {self.size} channels, {len(self.members)} axes{state})"
+            f"Group({self.id} {self.name!r}, {self.size} channels{blocks}, "
+            f"{len(self.members)} axes{state})"
         )
 
 
@@ -81,8 +88,14 @@ class Coupling:
     """Why, for each frozen label."""
     groups: list[Group] = field(default_factory=list)
     constraints: list[Constraint] = field(default_factory=list)
+    doubtful: list[SizeUse] = field(default_factory=list)
+    """Sizes that held channels because nothing is known of where the number comes from."""
     fixed: dict[Axis, str] = field(default_factory=dict)
     """Why, for each stored axis that has no labels at all."""
+    shared: tuple[dict[Axis, np.ndarray], int] | None = None
+    """Axes and count as they were before blocks were given a choice of their own."""
+    source: np.ndarray | None = None
+    """For each label the one that all blocks shared before (`spa_kernel.coupling.balanced`)."""
     repairs: Repairs | None = None
     """New values of the program's attributes, where its code computes sizes from them."""
 

@@ -6,21 +6,27 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from spa_kernel.coupling.averages import exact
+from spa_kernel.coupling.balanced import balance, share
 from spa_kernel.coupling.equations import constrain
 from spa_kernel.coupling.groups import group
 from spa_kernel.coupling.labels import FREE, Labels
-from spa_kernel.coupling.result import Coupling
+from spa_kernel.coupling.result import Coupling, Group
+from spa_kernel.coupling.signs import Signs
 from spa_kernel.graph.ir import Axis, Graph, Node
 from spa_kernel.graph.operators import (
-    OPERATORS,
+    Averaged,
     Contract,
     Fixed,
+    Free,
+    Maximised,
     Product,
     Same,
     Segment,
     Statement,
     Summed,
     Zero,
+    described,
     statements,
 )
 
@@ -43,6 +49,8 @@ class Solver:
         self._zero: dict[Axis, bool] = {}
         self._links: dict[Axis, list[Axis]] = {}
         self._node: Node | None = None
+        self._reduced: list[tuple[Node, Averaged | Maximised]] = []
+        """Means and maxima, to be judged when the whole network is known."""
 
     def run(self) -> None:
         """Work through all nodes, then fix the network's outputs."""
@@ -57,6 +65,41 @@ class Solver:
         for value in self.graph.outputs:
             for axis in range(value.ndim):
                 self._fix((value, axis), self.number("it is an output of the network"))
+
+        self._reductions()
+
+    def _reductions(self) -> None:
+        """Fix axes of means and maxima that are not exact; the whole network has a say in it."""
+        if not any(self._is_open(s.axis) for _, s in self._reduced):
+            return
+        signs, used = Signs(self.graph), {v for node in self.graph.nodes for v in node.inputs}
+        used.update(self.graph.outputs)
+        for node, statement in self._reduced:
+            x = statement.axis[0]
+            largest = signs.nonnegative(x) and not used & {*node.outputs[1:]}
+            if isinstance(statement, Maximised) and not largest and self._is_open(statement.axis):
+                reason = "takes the largest, and removed entries would not be the smallest"
+                self._fix(statement.axis, self.number(f"{node.where} {reason}"))
+        means = [
+            (node, s.axis)
+            for node, s in self._reduced
+            if isinstance(s, Averaged) and self._is_open(s.axis)
+        ]
+        states = [(node, self.axes[axis]) for node, axis in means]
+        labels = [(n, self.labels.resolve(s)) for n, s in states if not isinstance(s, int)]
+        found = exact(self.graph, labels) if self.graph.folds else [False] * len(means)
+        for (node, axis), fine in zip(means, found, strict=True):
+            if not fine and self._is_open(axis):
+                reason = "averages over it, and no weight can take up that fewer are averaged"
+                self._fix(axis, self.number(f"{node.where} {reason}"))
+
+    def _is_open(self, axis: Axis) -> bool:
+        """Whether an index of an axis may still go."""
+        state = self.axes.get(axis)
+        if state is None or isinstance(state, int):
+            return False
+        labels = self.labels.resolve(state)
+        return bool((self.labels.reason(labels) == FREE).any())
 
     def number(self, reason: str) -> int:
         """The number of a reason; earlier reasons have smaller numbers."""
@@ -104,12 +147,21 @@ class Solver:
             case Summed(axis):
                 if not self._is_zero(axis):
                     self._fix(axis, self.number(self._nonzero()))
+            case Averaged(axis) | Maximised(axis):
+                assert self._node is not None
+                if self._is_zero(axis):
+                    self._reduced.append((self._node, statement))
+                else:
+                    self._fix(axis, self.number(self._nonzero()))
             case Fixed(axis, reason, quiet):
                 if quiet:
                     self.quiet.add(axis)
                 elif axis[0].kind == "parameter":
                     self.state(axis)
                 self._fix(axis, self.number(reason))
+            case Free(axis):
+                if self.known(axis) is None:
+                    self.axes[axis] = self.labels.fresh(axis[0].shape[axis[1]])
             case Segment(whole, parts):
                 self._segment(whole, parts)
             case Product(whole, factors):
@@ -121,7 +173,7 @@ class Solver:
 
     def _finish(self, node: Node) -> None:
         """Fix output axes that no statement reached; note where removed entries are zero."""
-        known = OPERATORS.get(node.op)
+        known = described(node)
         rule = known.zero if known else "never"
         if callable(rule):
             rule = rule(node)
@@ -317,6 +369,7 @@ def hold(coupling: Coupling, nodes: Iterable[Node], reason: str) -> bool:
     bool
         Whether anything was frozen that was not before.
     """
+    share(coupling)
     made = {out: node for node in coupling.graph.nodes for out in node.outputs}
     new, seen, front = np.empty(0, dtype=np.int64), set(), list(nodes)
     while front and not len(new):
@@ -334,9 +387,20 @@ def hold(coupling: Coupling, nodes: Iterable[Node], reason: str) -> bool:
         front = [node for node in before if node not in seen]
     coupling.frozen[new] = True
     coupling.reasons.update(dict.fromkeys(new.tolist(), reason))
-    coupling.repairs = constrain(coupling)
-    coupling.groups = group(coupling)
+    settle(coupling)
     return len(new) > 0
+
+
+def hold_groups(coupling: Coupling, groups: Iterable[Group], reason: str) -> None:
+    """Freeze all channels of some groups, for one reason."""
+    labels = np.concatenate([group.labels for group in groups])
+    if coupling.source is not None:
+        labels = coupling.source[labels]
+    share(coupling)
+    new = labels[~coupling.frozen[labels]]
+    coupling.frozen[new] = True
+    coupling.reasons.update(dict.fromkeys(new.tolist(), reason))
+    settle(coupling)
 
 
 def couple(graph: Graph) -> Coupling:
@@ -344,6 +408,13 @@ def couple(graph: Graph) -> Coupling:
     solver = Solver(graph)
     solver.run()
     coupling = finish(solver)
+    settle(coupling)
+    return coupling
+
+
+def settle(coupling: Coupling) -> None:
+    """Constraints, groups, and a choice of its own for each block where that is exact."""
     coupling.repairs = constrain(coupling)
     coupling.groups = group(coupling)
-    return coupling
+    if balance(coupling):
+        coupling.groups = group(coupling)

@@ -108,7 +108,7 @@ class CostModel:
         self._count = coupling.count
         self._nodes: list[tuple[str, str]] = []
         products: list[tuple[int, list[Axis]]] = []
-        for node in graph.nodes:
+        for node in graph.nodes[: graph.evaluated]:
             known = OPERATORS.get(node.op)
             if known is not None and known.flops is not None:
                 constant, axes = known.flops(node)

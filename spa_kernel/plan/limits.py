@@ -7,7 +7,7 @@ import numpy as np
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.plan.axes import DistinctAxes
-from spa_kernel.plan.units import Units, from_lists
+from spa_kernel.plan.units import Units, from_lists, label_groups
 
 NEVER = np.iinfo(np.int64).max
 
@@ -165,7 +165,7 @@ def round_to_blocks(
     per_label: np.ndarray,
     groups: np.ndarray,
     sizes: np.ndarray,
-    multiple: int,
+    multiple: np.ndarray,
 ) -> Units:
     """Join units so that widths stay multiples of something.
 
@@ -176,8 +176,8 @@ def round_to_blocks(
         int64, units to use, best first.
     per_label, groups, sizes : numpy.ndarray
         Score and group of each label; size of each group.
-    multiple : int
-        Each group that loses anything is left with a positive multiple of this.
+    multiple : numpy.ndarray
+        int64 per group: each that loses anything is left with a positive multiple of this.
 
     Returns
     -------
@@ -202,9 +202,9 @@ def round_to_blocks(
             touched.update(of.tolist())
             at = np.fromiter(touched, dtype=np.int64)
             width = sizes[at] - lost[at]
-            if (width < multiple).any():
+            if (width < multiple[at]).any():
                 break
-            if not (width % multiple).any():
+            if not (width % multiple[at]).any():
                 parts.append(np.concatenate(pending))
                 families.append(int(ordered.family[unit]))
                 pending, touched = [], set()
@@ -216,6 +216,26 @@ def round_to_blocks(
         own = blocks.family == family
         blocks.score[own] = np.maximum.accumulate(blocks.score[own])
     return blocks
+
+
+def multiples(coupling: Coupling, multiple: int) -> np.ndarray:
+    """What the number of channels of each group must be a multiple of, so that widths are.
+
+    Where channels fall into blocks and some tensor has an axis that is as long as one block
+    (head dimensions), it is the length of that axis that counts.
+    """
+    found = np.full(len(coupling.groups), multiple, dtype=np.int64)
+    if coupling.source is None:
+        return found
+    owner = label_groups(coupling)
+    moved = coupling.source != np.arange(coupling.count)
+    alike = {id(a): a for (v, _), a in coupling.axes.items() if v.kind == "activation"}
+    for labels in alike.values():
+        own = owner[labels]
+        alone = np.setdiff1d(own, own[moved[labels]])
+        for number in alone[alone >= 0]:
+            found[number] = multiple * coupling.groups[number].blocks
+    return found
 
 
 def check_removed(coupling: Coupling, axes: DistinctAxes, removed: np.ndarray) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 # With more classes than this, moves for pairs of classes (a finer choice) are not looked for.
 MOST_CLASSES_FOR_PAIRS = 16
@@ -35,14 +37,40 @@ def primitive_moves(
     list of numpy.ndarray
         int64 (classes,) each.
     """
-    shape = matrix.shape
+    member = in_step(matrix)
+    count = int(member.max(initial=-1)) + 1
+    joined = np.zeros((matrix.shape[0], count), dtype=np.int64)
+    np.add.at(joined.T, member, matrix.T)
+    least = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(least, member, available)
+    any_wanted = np.bincount(member, wanted, minlength=count) > 0
+    joined = joined[joined.any(axis=1)]
     found = _moves(
-        shape,
-        np.ascontiguousarray(matrix, dtype=np.int64).tobytes(),
-        np.ascontiguousarray(available, dtype=np.int64).tobytes(),
-        np.ascontiguousarray(wanted, dtype=bool).tobytes(),
+        joined.shape,
+        np.ascontiguousarray(joined, dtype=np.int64).tobytes(),
+        np.ascontiguousarray(least, dtype=np.int64).tobytes(),
+        np.ascontiguousarray(any_wanted, dtype=bool).tobytes(),
     )
-    return [np.array(move, dtype=np.int64) for move in found]
+    return [np.array(move, dtype=np.int64)[member] for move in found]
+
+
+def in_step(matrix: np.ndarray) -> np.ndarray:
+    """For each class a number, the same for classes that always lose equally many.
+
+    Heads and groups of a convolution do: their constraints name two classes each. Taken
+    together, hundreds of them are no work.
+    """
+    member = np.arange(matrix.shape[1])
+    while True:
+        joined = np.zeros(matrix.shape, dtype=np.int64)
+        np.add.at(joined.T, member, matrix.T)
+        pairs = joined[((joined != 0).sum(axis=1) == 2) & (joined.sum(axis=1) == 0)]
+        if not len(pairs):
+            return np.unique(member, return_inverse=True)[1].reshape(-1)
+        first, second = np.nonzero(pairs)[1].reshape(-1, 2).T
+        shape = (len(member), len(member))
+        links = coo_array((np.ones(len(first)), (first, second)), shape=shape)
+        member = connected_components(links, directed=False)[1][member]
 
 
 def smallest_move(matrix: np.ndarray, at_least: np.ndarray, at_most: np.ndarray) -> np.ndarray:

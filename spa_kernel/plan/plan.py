@@ -162,7 +162,7 @@ def kept_indices(
     indices: dict[int, np.ndarray] = {}
     kept: dict[str, dict[int, np.ndarray]] = {}
     for name, value in coupling.graph.stored.items():
-        for axis in range(value.ndim):
+        for axis in range(value.ndim if value.kind != "attribute" else 0):
             number = axes.number.get((value, axis))
             if number is None or not short[number]:
                 continue

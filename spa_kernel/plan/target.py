@@ -14,7 +14,14 @@ from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.graph.ir import Graph
 from spa_kernel.plan.choose import Choice
 from spa_kernel.plan.cost import CostModel, Quantity
-from spa_kernel.plan.limits import fit, in_step, never_empty, portion, round_to_blocks
+from spa_kernel.plan.limits import (
+    fit,
+    in_step,
+    multiples,
+    never_empty,
+    portion,
+    round_to_blocks,
+)
 from spa_kernel.plan.plan import Plan
 from spa_kernel.plan.scope import Scope, choose_scope
 from spa_kernel.plan.search import Search
@@ -193,9 +200,12 @@ class Task:
         if self.multiple == 1:
             return units, order
         joined = round_to_blocks(
-            units, order, self.per_label, self.groups, self.sizes, self.multiple
+            units, order, self.per_label, self.groups, self.sizes, self.multiples()
         )
         return joined, np.argsort(joined.score, kind="stable")
+
+    def multiples(self) -> np.ndarray:
+        return multiples(self.coupling, self.multiple)
 
     def limits(self, ratio: float) -> np.ndarray:
         return np.array([portion(int(n), ratio) for n in self.sizes], dtype=np.int64)
@@ -222,9 +232,9 @@ class Task:
 
     def rounded(self, lost: np.ndarray) -> np.ndarray:
         """Losses after which each width is the nearest multiple, or what it was."""
-        width = self.sizes - lost
-        down = np.maximum(width // self.multiple, 1) * self.multiple
-        up = np.minimum(down + self.multiple, self.sizes)
+        width, multiple = self.sizes - lost, self.multiples()
+        down = np.maximum(width // multiple, 1) * multiple
+        up = np.minimum(down + multiple, self.sizes)
         nearest = np.where(width - down < up - width, down, up)
         rounded: np.ndarray = np.maximum(self.sizes - nearest, 0)
         return rounded

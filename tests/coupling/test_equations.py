@@ -16,7 +16,7 @@ from spa_kernel.graph.ir import Graph, Value
 from spa_kernel.graph.sizes import ARITHMETIC, Attr, Const, Dim, Expr, Op, SizeUse
 
 SIZES = (6, 4, 2)
-HEADS = Attr("layer", "heads", None, 2)
+HEADS = Attr("layer", "heads", (), 2)
 
 
 class Program:
@@ -112,8 +112,8 @@ def test_a_number_in_the_code_freezes() -> None:
 
 def test_an_attribute_is_repaired() -> None:
     program = Program()
-    program.use(3, op("*", Attr("layer", "dim", None, 4), HEADS))
-    program.use(1, Attr("layer", "dim", None, 4))
+    program.use(3, op("*", Attr("layer", "dim", (), 4), HEADS))
+    program.use(1, Attr("layer", "dim", (), 4))
     repairs = constrain(program.coupling)
     assert not program.coupling.frozen.any()
     removed = np.zeros(program.coupling.count, dtype=bool)
@@ -142,7 +142,7 @@ def test_halves_are_tied_by_their_counts() -> None:
 def test_one_attribute_for_two_sizes_ties_them(value: int) -> None:
     """Two axes that one attribute stands for lose equally many."""
     program = Program()
-    attr = Attr("layer", "width", None, value)
+    attr = Attr("layer", "width", (), value)
     for i, size in ((0, 6), (1, 4)):
         program.coupling.graph.sizes.append(
             SizeUse(program.dim(i).axis, op("+", attr, Const(size - value)), "View in net")
@@ -153,3 +153,44 @@ def test_one_attribute_for_two_sizes_ties_them(value: int) -> None:
         values = {a.name: v for a, v in repairs.values(removed).items()}
         assert values.get("width", value) == left
         assert removed[:6].sum() == removed[6:10].sum()
+
+
+def test_a_factor_on_both_sides_cancels() -> None:
+    """Queries and values in heads: as many heads in both, so the rest is tied by its count."""
+    program = Program()
+    size, (heads, width) = 4, (program.coupling.axes[program.axes[i]][:, 0] for i in (2, 1))
+    width, other = width[:2], width[2:]
+    parts = [(Value(name, (size,)), 0) for name in ("queries", "values")]
+    for part, labels in zip(parts, (width, other), strict=True):
+        grid = np.stack([np.repeat(heads, 2), np.tile(labels, 2)], axis=1)
+        program.coupling.axes[part] = grid
+        attr = Attr("layer", "dim", (), size)
+        program.coupling.graph.sizes.append(SizeUse(part, attr, "Split in net"))
+    constrain(program.coupling)
+    assert not program.coupling.frozen.any()
+    left = {tuple(program.coupling.size(part, r) for part in parts) for r in program.allowed()}
+    assert left == {(1, 1), (2, 2), (4, 4)}
+
+
+def test_an_attribute_inside_a_sum_is_repaired() -> None:
+    """``view(groups, heads // groups + 2)`` in the code: both numbers are found."""
+    program = Program()
+    groups, heads = Attr("layer", "groups", (), 2), Attr("layer", "heads", (), 4)
+    program.use(2, groups)
+    program.use(1, op("+", op("//", heads, groups), Const(2)))
+    repairs = constrain(program.coupling)
+    assert not program.coupling.frozen.any()
+    removed = np.zeros(program.coupling.count, dtype=bool)
+    removed[[6, 10]] = True
+    assert {a.name: int(v) for a, v in repairs.values(removed).items()} == {"groups": 1, "heads": 1}
+
+
+def test_what_no_formula_describes_freezes_the_repaired_attribute() -> None:
+    """A remainder of an attribute that another size would change: nothing may change it."""
+    program = Program()
+    groups = Attr("layer", "groups", (), 2)
+    program.use(2, groups)
+    fixed = (Value("fixed", (2,)), 0)
+    program.coupling.graph.sizes.append(SizeUse(fixed, op("//", Const(5), groups), "View in net"))
+    constrain(program.coupling)
+    assert program.coupling.frozen[10:].all()

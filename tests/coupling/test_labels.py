@@ -13,7 +13,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spa_kernel.coupling.labels import FREE, Labels, classes_after, pattern, tidy
+from spa_kernel.coupling.labels import (
+    FREE,
+    Labels,
+    classes_after,
+    distinct_in_rows,
+    pattern,
+    tidy,
+)
 
 COUNT = 8
 
@@ -211,3 +218,21 @@ def test_classes_after_a_merger(pairs: list[tuple[int, int]]) -> None:
     labels.fresh(10)
     labels.merge(a, b)
     assert classes_after(a, b) == len(np.unique(labels.find(a)))
+
+
+def test_distinct_in_rows() -> None:
+    found = distinct_in_rows(np.array([[3, 1, 3, 2], [5, 5, 5, 5], [7, 7, 4, 7]]))
+    assert found.tolist() == [[3, 1, 2], [5, 5, 5], [7, 4, 4]]
+
+
+def test_long_chain_of_definitions() -> None:
+    """Each label is defined by the next one and one of its own: nothing is followed twice."""
+    labels = Labels()
+    names = labels.fresh(400)
+    own = labels.fresh(400)
+    for i in range(399):
+        labels.define(names[i : i + 1], np.concatenate([names[i + 1], own[i]])[None])
+    assert set(labels.resolve(names[:1])[0]) == {*own[:399, 0], names[399, 0]}
+    labels.freeze(own[100:], 0)
+    assert set(labels.resolve(names[:1])[0]) == {*own[:100, 0], names[399, 0]}
+    assert labels.resolve(names[200:201]).tolist() == [[names[399, 0]]]
