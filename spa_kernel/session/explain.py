@@ -10,6 +10,7 @@ import numpy as np
 from spa_kernel.coupling.result import Coupling, Group
 from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.graph.ir import Axis, Value
+from spa_kernel.graph.ops_probed import tried_out
 from spa_kernel.views.rich import Rich
 
 MOST = 12
@@ -89,7 +90,13 @@ def _sentence(group: Group, axis: Axis) -> str:
     others = [f"{name}[{a}]" for name, a in group.members if (name, a) != own]
     shown = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
     together = f" Each goes together with its index in {shown}." if others else ""
-    return f"Group {group.id} has {group.size} channels, each of which can go.{together}"
+    blocks = ""
+    if group.blocks > 1:
+        blocks = (
+            f" They fall into {group.blocks} blocks (heads, or groups of a convolution): each "
+            "chooses its own, and all lose equally many."
+        )
+    return f"Group {group.id} has {group.size} channels, each of which can go.{blocks}{together}"
 
 
 def _joints(coupling: Coupling, labels: np.ndarray) -> list[str]:
@@ -100,11 +107,28 @@ def _joints(coupling: Coupling, labels: np.ndarray) -> list[str]:
             # A transposed weight is a weight.
             weights.update(node.outputs)
         operands = [v for v in node.inputs if v is not None and v not in weights]
-        if len(operands) > 1 and sum(_carries(coupling, v, labels) for v in operands) > 1:
+        carrying = sum(_carries(coupling, v, labels) for v in operands)
+        if carrying and tried_out(node):
+            found.append(f"{node.where}: found by trying it out")
+        elif carrying > 1:
             found.append(node.where)
     unique = list(dict.fromkeys(found))
     more = [f"and {len(unique) - MOST} more operators"] if len(unique) > MOST else []
     return unique[:MOST] + more
+
+
+def relied_on(coupling: Coupling, removed: np.ndarray) -> list[str]:
+    """Notes on operators that lose channels and that nobody described: they were tried out."""
+    found: dict[str, list[str]] = {}
+    for node in coupling.graph.nodes:
+        values = [v for v in (*node.inputs, *node.outputs) if v is not None]
+        if tried_out(node) and any(coupling.shape(v, removed) != v.shape for v in values):
+            found.setdefault(node.op, []).append(node.where)
+    return [
+        f"what {places[0]} does to channels was found by trying it out, for every index"
+        + (f"; it is called in {len(places)} places" if len(places) > 1 else "")
+        for places in found.values()
+    ]
 
 
 def _carries(coupling: Coupling, value: Value, labels: np.ndarray) -> bool:

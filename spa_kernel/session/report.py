@@ -59,7 +59,7 @@ class Frozen:
     Attributes
     ----------
     group, name : str
-        Id and name of their group.
+        Id and name of their group; the parameter's name, and no id, for one that is not used.
     size : int
         How many they are.
     reason : str

@@ -12,7 +12,6 @@ import numpy as np
 
 from spa_kernel import progress
 from spa_kernel.coupling.result import Group
-from spa_kernel.coupling.solver import hold
 from spa_kernel.errors import InfeasibleTarget, VerificationFailed
 from spa_kernel.frontends import backend_for
 from spa_kernel.importance import group_scores
@@ -20,11 +19,13 @@ from spa_kernel.plan import Plan, make_plan
 from spa_kernel.plan.target import Spread
 from spa_kernel.session import persist
 from spa_kernel.session.analysis import Analysis
-from spa_kernel.session.explain import Explanation, explain
+from spa_kernel.session.explain import Explanation, explain, relied_on
 from spa_kernel.session.history import History
+from spa_kernel.session.hypotheses import culprits
 from spa_kernel.session.report import Frozen, Report
 from spa_kernel.views.rich import Rich
 
+UNUSED = "the forward does not use it with this input"
 TARGETS = "ratio", "flops", "params"
 
 
@@ -67,6 +68,11 @@ class Session(Rich):
         return self.analysis.cost.base
 
     @property
+    def notes(self) -> list[str]:
+        """What to know of the analysis, such as what the example input decided."""
+        return self.analysis.graph.notes
+
+    @property
     def frozen(self) -> list[Frozen]:
         """What cannot go, and why; what holds most parameters in place comes first."""
         coupling, found = self.analysis.coupling, []
@@ -78,6 +84,11 @@ class Session(Rich):
                 values = {parameters[n] for n, _ in group.members if n in parameters}
                 held = sum(prod(v.shape) - prod(coupling.shape(v, removed)) for v in values)
                 found.append(Frozen(group.id, group.name, group.size, group.reason, held))
+        used = {v for node in coupling.graph.nodes for v in node.inputs}
+        for value in coupling.graph.parameters:
+            if value not in used:
+                size = value.shape[0] if value.ndim else 1
+                found.append(Frozen("", value.name, size, UNUSED, prod(value.shape)))
         return sorted(found, key=lambda f: -f.params)
 
     def explain(self, layer: str) -> Explanation:
@@ -267,14 +278,24 @@ class Session(Rich):
             except VerificationFailed as error:
                 # What cannot follow a prune stays, and the rest is planned anew.
                 reason = f"a prune was tried, and {error}"
-                if not hold(coupling, error.nodes, reason) or plan is not None:
+                if self.analysis.hold(error.nodes, reason):
+                    what = error.nodes[0].where
+                else:
+                    losing = [g for g in coupling.groups if len(set(chosen.widths[g.id])) > 1]
+                    held = culprits(self.backend, coupling, losing)
+                    if not held:
+                        raise
+                    self.analysis.hold_groups(held, reason)
+                    what = ", ".join(f"{group.id} ({group.name})" for group in held)
+                if plan is not None:
                     raise
-                notes.append(f"{error.nodes[0].where} could not follow; its channels stay")
+                notes.append(f"{what} could not follow; its channels stay")
         plan = chosen
         try:
             analysis = Analysis.of(self.backend)
             if lost := self._history.undone:
                 notes.append(f"{lost} undone steps can no longer be redone")
+            notes += relied_on(coupling, removed)
             seconds = time.perf_counter() - start
             report = Report(plan, verification, self._history.position + 1, seconds, notes)
             self._history.add(label(plan), analysis, plan, change, seconds)

@@ -44,6 +44,7 @@ def session_blocks(session: Session) -> list[Block]:
         ),
         *group_blocks(session.groups),
         *frozen_blocks(session),
+        *(Line(note, tone="muted") for note in session.notes),
         Line(
             f"Next: %spa_explain {session.name} LAYER, or %spa_prune {session.name} --flops 2 "
             "--dry-run",
@@ -57,6 +58,12 @@ def _place(history: History) -> str:
     return f"after {count(done, 'prune')}" if done else "not pruned"
 
 
+COUPLED = (
+    "coupled channels: each can go on its own. 12 × 64: each of 12 blocks (heads, groups of a "
+    "convolution) chooses among its own 64, and all blocks lose equally many"
+)
+
+
 def group_blocks(groups: Sequence[Group]) -> list[Block]:
     """The prunable groups as a table."""
     prunable = [group for group in groups if group.prunable]
@@ -65,14 +72,14 @@ def group_blocks(groups: Sequence[Group]) -> list[Block]:
     columns = [
         Column("Group"),
         LAYER,
-        Column("Channels", right=True, help="coupled channels: each can go on its own"),
+        Column("Channels", right=True, help=COUPLED),
         Column("Cut together", elastic=True, help="tensor and axis that lose an index with each"),
     ]
     rows = [
         [
             Cell(group.id),
             Cell(group.name, code=True),
-            Cell(f"{group.size:,}"),
+            Cell(sized(group)),
             Cell(
                 count(len(group.members), "axis", "axes"),
                 items=[f"{name}, axis {axis}" for name, axis in group.members],
@@ -81,6 +88,13 @@ def group_blocks(groups: Sequence[Group]) -> list[Block]:
         for group in prunable
     ]
     return [Table(columns, rows)]
+
+
+def sized(group: Group) -> str:
+    """How many channels a group has, and in how many blocks."""
+    if group.blocks == 1:
+        return f"{group.size:,}"
+    return f"{group.size:,} = {group.blocks} × {group.size // group.blocks}"
 
 
 def frozen_blocks(session: Session) -> list[Block]:
