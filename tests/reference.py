@@ -39,7 +39,7 @@ def masked_copy(model: nn.Module, kept: Kept, factor: float = 0.0) -> nn.Module:
     with torch.no_grad():
         for name, axes in kept.items():
             tensor = tensors[name]
-            for axis, indices in axes.items():
+            for axis, indices in axes.items() if tensor.is_floating_point() else ():
                 gone = np.setdiff1d(np.arange(tensor.shape[axis]), indices)
                 scale = torch.ones(tensor.shape[axis], dtype=torch.float64)
                 scale[torch.from_numpy(gone)] = factor
