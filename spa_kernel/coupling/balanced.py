@@ -72,7 +72,7 @@ def families(coupling: Coupling) -> tuple[np.ndarray, int]:
             if ndim > 2 and len(repeated) == 0:
                 bound[column] = True
     for group in coupling.groups:
-        if group.prunable and group.size > 1:
+        if group.prunable and group.size > 1 and again[group.labels].any():
             # Heads and head dimensions may touch the same axes equally often.
             for labels in apart(coupling, group):
                 if again[labels].any() and not bound[labels].any():

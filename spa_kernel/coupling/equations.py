@@ -8,6 +8,7 @@ must hold by itself, becomes a constraint on counts, or freezes labels until it 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class Equations:
     def __init__(self, coupling: Coupling) -> None:
         self.coupling = coupling
         self.forms = Forms(coupling)
+        # An empty axis has nothing to lose.
+        self.uses = [known(u) for u in coupling.graph.sizes if u.axis[0].shape[u.axis[1]]]
         self.repairs = Repairs(self.forms)
         self._equal: dict[Factor, Factor] = {}
         self._tied: set[bytes] = set()
@@ -44,7 +47,7 @@ class Equations:
     def _define(self) -> None:
         """First attributes that stand alone, then in longer formulas, then in comparisons."""
         graph = self.coupling.graph
-        known = [(self.forms.count(use.axis), use.expr) for use in graph.sizes]
+        known = [(self.forms.count(use.axis), use.expr) for use in self.uses]
         for count, expr in known:
             if isinstance(expr, Attr):
                 self._define_by(count, expr)
@@ -61,7 +64,7 @@ class Equations:
     def _define_by(self, left: Count | None, expr: Expr) -> None:
         """Solve ``left = expr`` for the one attribute in it that nothing has defined yet."""
         right = self.evaluate(expr)
-        if left is None:
+        if left is None or 0 in (expr.value, left.coefficient):
             return
         if right is None:
             self._define_inside(left, expr)
@@ -110,7 +113,7 @@ class Equations:
         """
         unclear: list[SizeUse] = []
         products: list[SizeUse] = []
-        for use in self.coupling.graph.sizes:
+        for use in self.uses:
             sides = self._sides(use)
             if sides is None:
                 unclear.append(use)
@@ -212,7 +215,7 @@ class Equations:
             case _:
                 # Divisions that leave no remainder now must leave none after a prune.
                 exact = expr.left.value == expr.value * expr.right.value
-                return left.times(right, -1) if exact else None
+                return left.times(right, -1) if exact and right.coefficient else None
 
     def _simplify(self, use: SizeUse) -> bool:
         """Give up labels of the axes behind a size until a formula describes them.
@@ -259,6 +262,14 @@ class Equations:
         self.coupling.frozen[new] = self._new[new] = True
         self.coupling.reasons.update(dict.fromkeys(new.tolist(), reason))
         return len(new) > 0
+
+
+def known(use: SizeUse) -> SizeUse:
+    """A size use as it is, or as a plain number where its expression is worth another one."""
+    value, axis = use.axis
+    if use.expr.value == value.shape[axis]:
+        return use
+    return replace(use, expr=Const(value.shape[axis]))
 
 
 def name_of(attr: Attr) -> AttrName:

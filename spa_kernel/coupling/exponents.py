@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spa_kernel.graph.factors import Multiplied
+from spa_kernel.graph.factors import Multiplied, Term
 from spa_kernel.graph.ir import Value
 
 UNIT = 2
@@ -51,6 +51,8 @@ def full(exponents: Exponents, value: Value) -> Exponents:
 
 def unstretched(array: np.ndarray) -> np.ndarray:
     """Of size 1 along every axis along which an array is only a view of one entry."""
+    if array.size == 1:
+        return array
     return array[tuple(slice(None if step else 1) for step in array.strides)]
 
 
@@ -66,6 +68,8 @@ def narrow(array: np.ndarray) -> np.ndarray:
 
 def uniform(array: Exponents, kept: set[int]) -> np.ndarray:
     """What is known along all axes but some, which get size 1."""
+    if array.size == 1:
+        return array
     axes = tuple(i for i in range(array.ndim) if i not in kept and array.shape[i] != 1)
     if not axes or 0 in array.shape:
         return array
@@ -89,3 +93,13 @@ def spread(
 def axis_names(relation: Multiplied) -> list[str]:
     """Names of all axes of a product."""
     return list(dict.fromkeys(name for term in relation.terms for name in term.axes))
+
+
+def placed(known: Exponents, term: Term, names: list[str]) -> np.ndarray:
+    """A term's exponents with its sign, one axis per name."""
+    if term.shape != term.value.shape:
+        known = full(known, term.value).reshape(term.shape)
+    own = narrow(known.astype(np.int16)) * term.sign
+    order = sorted(range(own.ndim), key=lambda i: names.index(term.axes[i]))
+    sizes = dict(zip(term.axes, own.shape, strict=True))
+    return own.transpose(order).reshape([sizes.get(name, 1) for name in names])

@@ -24,6 +24,7 @@ from spa_kernel.coupling.exponents import (
     full,
     narrow,
     nonzero,
+    placed,
     small,
     spread,
     uniform,
@@ -37,7 +38,6 @@ from spa_kernel.graph.factors import (
     Moved,
     Multiplied,
     Relation,
-    Term,
     Tied,
     Unscaled,
 )
@@ -216,6 +216,8 @@ class Folding:
     def _assign(self, state: State, value: Value, new: Exponents) -> None:
         """Add to what is known of a value; nodes around it follow."""
         old = self._get(state, value)
+        if old is not None and old.size == new.size == 1 and old.item() == new.item():
+            return
         if old is not None:
             both = (old != UNKNOWN) & (new != UNKNOWN)
             if (both & (old != new)).any():
@@ -393,13 +395,3 @@ class Folding:
                 if prod(total.shape) > ROOM:
                     raise Conflict
         return narrow(total)
-
-
-def placed(known: Exponents, term: Term, names: list[str]) -> np.ndarray:
-    """A term's exponents with its sign, one axis per name."""
-    if term.shape != term.value.shape:
-        known = full(known, term.value).reshape(term.shape)
-    own = narrow(known.astype(np.int16)) * term.sign
-    order = sorted(range(own.ndim), key=lambda i: names.index(term.axes[i]))
-    sizes = dict(zip(term.axes, own.shape, strict=True))
-    return own.transpose(order).reshape([sizes.get(name, 1) for name in names])

@@ -307,6 +307,7 @@ def blank(node: Node) -> Iterator[Relation]:
 OTHERS: dict[str, Rule] = {
     "BatchNormalization": batch_norm, "WeightNormalization": weight_norm, "MatMul": matmul,
     "Gemm": gemm, "GroupedMatMul": grouped_matmul, "Einsum": einsum,
-    "Conv": convolution, "ConvTranspose": convolution, "Where": where, "CumSum": along, "Roll": along, "Clip": clip, "PRelu": prelu,
+    "Conv": convolution, "ConvTranspose": convolution, "Where": where, "CumSum": along,
+    "Roll": along, "Clip": clip, "PRelu": prelu,
     "OnesLike": blank, "ZerosLike": blank,
 }  # fmt: skip
