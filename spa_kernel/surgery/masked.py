@@ -14,11 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from spa_kernel.frontends.torch.arguments import flat, substitute
 from spa_kernel.frontends.torch.attributes import stored_tensors
-from spa_kernel.frontends.torch.capture import quiet_eval, tensors_in
+from spa_kernel.frontends.torch.capture import quiet_eval, seeded, tensors_in
+from spa_kernel.frontends.torch.decisions import Decisions
 from spa_kernel.frontends.torch.literals import argument
 from spa_kernel.frontends.torch.passes import Inputs
 
 LOW = frozenset({torch.float32, torch.float16, torch.bfloat16})
+LIVE = "_spa_live"
+"""Marks tensors that depend on inputs or weights: what is asked of them is a decision."""
 BATCH_NORMS = {"aten::native_batch_norm"}
 """Only where they take the statistics of their own input (standardised weights)."""
 NORMS = {"aten::native_layer_norm", "aten::native_group_norm", "aten::_fused_rms_norm"}
@@ -28,12 +31,16 @@ class Double(TorchDispatchMode):
     """Carries every call out in float64 (or, with ``low`` empty, as it is).
 
     Norms whose statistics change when channels go are left out (the affine part stays), so
-    that a masked network and a pruned one can be compared exactly.
+    that a masked network and a pruned one can be compared exactly. What values decide is taken
+    over from the recording: without norms, values are others.
     """
 
-    def __init__(self, low: frozenset[torch.dtype] = LOW) -> None:
+    def __init__(
+        self, low: frozenset[torch.dtype] = LOW, decisions: Decisions | None = None
+    ) -> None:
         super().__init__()
         self.low = low
+        self.decisions = decisions
 
     def __torch_dispatch__(
         self,
@@ -43,6 +50,16 @@ class Double(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
+        live = self.decisions is not None and any(
+            getattr(t, LIVE, False) for a in (*args, *kwargs.values()) for t in flat(a)
+        )
+        result = self._compute(func, args, kwargs, live)
+        if live:
+            for tensor in flat(result):
+                setattr(tensor, LIVE, True)
+        return result
+
+    def _compute(self, func: Any, args: Any, kwargs: dict[str, Any], live: bool) -> Any:
         low = [t for a in (*args, *kwargs.values()) for t in flat(a) if t.dtype in self.low]
         if low:
             swap = {id(t): t.double() for t in low}
@@ -55,7 +72,10 @@ class Double(TorchDispatchMode):
         name = func._schema.name
         if name in NORMS or (name in BATCH_NORMS and args[5]):
             return self._affine(name, args)
-        result = func(*args, **kwargs)
+        if live and self.decisions is not None:
+            result, _ = self.decisions.run(func, args, kwargs)
+        else:
+            result = func(*args, **kwargs)
         if name in ("aten::div", "aten::mul"):
             return defined(result, *args)
         if name == "aten::_weight_norm_interface":
@@ -130,14 +150,45 @@ def run(
     inputs: Inputs,
     masked: dict[str, torch.Tensor],
     low: frozenset[torch.dtype] = LOW,
+    earlier: Decisions | None = None,
 ) -> list[torch.Tensor]:
-    """Outputs of the network in float64, with some stored tensors replaced by masked ones."""
+    """Outputs of the network in float64, with some stored tensors replaced by masked ones.
+
+    Numbers that the code asks for count as outputs, where ``earlier`` decisions are taken over.
+    """
     args, kwargs = (substitute(part, doubles(part, low)) for part in inputs)
-    with quiet_eval(model), torch.random.fork_rng(devices=[]), stored_as(model, masked, low):
-        torch.manual_seed(0)
-        with Double(low), WithoutRms():
+    decisions = Decisions(earlier) if earlier is not None and earlier.taken else None
+    stored = stored_as(model, masked, low)
+    with quiet_eval(model), seeded(), stored, living(model, decisions), WithoutRms():
+        if decisions is not None:
+            args, kwargs = (substitute(p, marked(p)) for p in (args, kwargs))
+        with Double(low, decisions):
             outputs = tensors_in(model(*args, **kwargs))
-    return [t.double() for t in outputs if t.is_floating_point()]
+    found = [t.double() for t in outputs if t.is_floating_point()]
+    numbers = decisions.numbers if decisions is not None else []
+    return found + [torch.tensor([n], dtype=torch.float64) for n in numbers]
+
+
+@contextmanager
+def living(model: nn.Module, decisions: Decisions | None) -> Iterator[None]:
+    """Mark the weights for a while: what is computed from them may decide."""
+    weights = [t for _, _, t in stored_tensors(model) if t.is_floating_point()]
+    weights = weights if decisions is not None else []
+    try:
+        for tensor in weights:
+            setattr(tensor, LIVE, True)
+        yield
+    finally:
+        for tensor in weights:
+            delattr(tensor, LIVE)
+
+
+def marked(inputs: Any) -> dict[int, torch.Tensor]:
+    """Copies of inputs that carry the mark."""
+    copies = {id(t): t.clone() for t in tensors_in(inputs)}
+    for copy in copies.values():
+        setattr(copy, LIVE, True)
+    return copies
 
 
 def doubles(value: Any, low: frozenset[torch.dtype]) -> dict[int, torch.Tensor]:

@@ -23,6 +23,7 @@ from spa_kernel.surgery.renumber import renumbered
 from spa_kernel.surgery.scale import compensated
 
 if TYPE_CHECKING:
+    from spa_kernel.frontends.torch.decisions import Decisions
     from spa_kernel.frontends.torch.recorder import Recorder
 
 EXACT = 1e-6
@@ -194,7 +195,8 @@ def operate(
     numbers = sum(tensor.numel() for tensor in surgery.stored.values())
     numeric = verify and flops <= AFFORDABLE and numbers <= ROOM
     try:
-        reference = Reference(model, inputs, surgery.masked()) if numeric else None
+        decisions = recorder.decisions
+        reference = Reference(model, inputs, surgery.masked(), decisions) if numeric else None
     except Exception as error:
         raise VerificationFailed(
             f"{type(model).__name__} does not run on its example input, so a prune cannot be "
@@ -207,7 +209,7 @@ def operate(
             surgery.repair()
         after = record(model, inputs, recorder)
         verification = Verification(True, None, "operators and shapes, call by call")
-        changes = structure(coupling, removed, recorder.scalars, after.graph, after.scalars)
+        changes = compared(coupling, removed, recorder, after)
         surgery.compensate(after, changes)
         if reference is not None:
             verification = reference.verification(surgery.folded)
@@ -230,6 +232,23 @@ def operate(
     return surgery.journal, verification, after
 
 
+def compared(
+    coupling: Coupling, removed: np.ndarray, before: Recorder, after: Recorder
+) -> list[ScalarChange]:
+    """Check what was recorded after a prune; the numbers that changed.
+
+    Raises
+    ------
+    VerificationFailed
+    """
+    changes = structure(coupling, removed, before.scalars, after.graph, after.scalars)
+    if after.results != before.results:
+        raise VerificationFailed(
+            f"the outputs would have the shapes {after.results[:4]}, not {before.results[:4]}"
+        )
+    return changes
+
+
 def follows(
     model: nn.Module, inputs: Any, recorder: Recorder, coupling: Coupling, removed: np.ndarray
 ) -> SpaError | None:
@@ -248,7 +267,7 @@ def follows(
             surgery.shorten()
             surgery.repair()
         after = record(model, inputs, recorder)
-        structure(coupling, removed, recorder.scalars, after.graph, after.scalars)
+        compared(coupling, removed, recorder, after)
     except SpaError as error:
         return error
     finally:
@@ -262,15 +281,21 @@ class Reference:
     In float64 where all operators have it, otherwise in the model's own precision.
     """
 
-    def __init__(self, model: nn.Module, inputs: Any, masks: dict[str, torch.Tensor]) -> None:
-        self.model, self.inputs = model, inputs
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        masks: dict[str, torch.Tensor],
+        decisions: Decisions | None,
+    ) -> None:
+        self.model, self.inputs, self.decisions = model, inputs, decisions
         self.low, self.allowed = masked.LOW, EXACT
         progress.report("verifying")
         try:
-            self.outputs = masked.run(model, inputs, masks)
+            self.outputs = masked.run(model, inputs, masks, self.low, decisions)
         except (RuntimeError, NotImplementedError):
             self.low, self.allowed = frozenset(), ROUGH
-            self.outputs = masked.run(model, inputs, masks, self.low)
+            self.outputs = masked.run(model, inputs, masks, self.low, decisions)
 
     def verification(self, folded: dict[str, torch.Tensor]) -> Verification:
         """Accept the pruned model, or raise `VerificationFailed`.
@@ -279,10 +304,10 @@ class Reference:
         magnified by a network without its norms says nothing about the prune.
         """
         progress.report("verifying")
-        outputs = masked.run(self.model, self.inputs, folded, self.low)
+        outputs = masked.run(self.model, self.inputs, folded, self.low, self.decisions)
         error = masked.difference(self.outputs, outputs)
         if error != error:
-            how = "operators and shapes, call by call (the masked original overflows)"
+            how = "operators and shapes, call by call (outputs are empty or overflow without norms)"
             return Verification(True, None, how)
         if error > self.allowed:
             raise VerificationFailed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -179,3 +180,46 @@ def test_an_expert_that_is_never_chosen_holds_what_it_may_take() -> None:
     assert any("experts.3" in f.reason and f.name == "embed" for f in session.frozen)
     assert model.experts[3](torch.randn(2, 16)).shape == (2, 16)
     assert report.plan.kept["after.weight"].keys() == {0}
+
+
+class Masking(Auxiliary):
+    """Masks that are drawn at random in training mode, by numpy."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.stem(x))
+        if self.training:
+            places = torch.from_numpy(np.random.permutation(x.shape[2])[:3])
+            x[:, :, places] = 0.0
+            return self.second(self.norm(x.mean((2, 3))))
+        return self.head(F.relu(self.body(x)).mean((2, 3)))
+
+
+def test_what_is_drawn_at_random_is_drawn_again() -> None:
+    torch.manual_seed(0)
+    state = np.random.get_state()[1].tolist()
+    outcome = judge(ordinary(Masking()).eval(), torch.randn(1, 3, 16, 16), ratio=0.5, scope="local")
+    assert outcome.error < 1e-9 and outcome.lost > 0.4
+    assert np.random.get_state()[1].tolist() == state
+
+
+class Empty(nn.Module):
+    """Finds nothing: what comes after works on empty tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps, self.score, self.points = nn.Linear(6, 16), nn.Linear(16, 1), nn.Linear(16, 7)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = F.relu(self.maps(x))
+        score = self.score(maps).squeeze(-1)
+        found = self.points(maps[score > score.max()])
+        rows = [torch.cat([p, p]) for p in found.unbind(0)]
+        return score, torch.stack(rows) if rows else torch.zeros(0, 2 * found.shape[1])
+
+
+def test_outputs_that_are_empty_keep_their_shape() -> None:
+    torch.manual_seed(0)
+    model = ordinary(Empty())
+    session = spa.analyze(model, torch.randn(5, 6))
+    session.prune(ratio=0.5, scope="local")
+    assert model(torch.randn(5, 6))[1].shape == (0, 14)

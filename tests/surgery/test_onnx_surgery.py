@@ -392,3 +392,37 @@ def test_weights_may_be_trained_between_prune_and_undo() -> None:
     change.undo()
     change.redo()
     np.testing.assert_array_equal(array(model, "w1"), trained)
+
+
+PADDED = """
+net (float[N,3,4,4] x) => (float[N,2,4,4] y) {
+    a = Conv (x, w1)
+    p = Pad (a, pads)
+    r = Relu (p)
+    y = Conv (r, w2)
+}
+"""
+
+
+def test_pad_of_channels() -> None:
+    """Channels of zeros stand beside the others; the amounts are written anew."""
+    pads = np.array([0, 1, 0, 0, 0, 3, 0, 0])
+    model = build(PADDED, w1=(4, 3, 1, 1), w2=(2, 8, 1, 1), pads=pads)
+    _, coupling, removed = prune(model)
+    (padded,) = (n.outputs[0] for n in coupling.graph.nodes if n.op == "Pad")
+    new = array(model, next(n.input[1] for n in model.graph.node if n.op_type == "Pad"))
+    assert array(model, "w1").shape[0] + new[1] + new[5] == coupling.size((padded, 1), removed)
+    assert array(model, "w2").shape[1] < 8
+
+
+def test_operator_that_other_front_ends_write_otherwise() -> None:
+    """A name that the standard graph knows says nothing of ONNX's own operands."""
+    text = """
+    net (float[N,6] x) => (float[N,3] y) {
+        a = MatMul (x, w1)
+        count = Constant <value_ints = [3]> ()
+        y, i = TopK <axis = -1> (a, count)
+    }
+    """
+    coupling = couple(OnnxBackend(build(text, w1=(6, 8))).capture())
+    assert any("TopK" in reason for reason in coupling.reasons.values())

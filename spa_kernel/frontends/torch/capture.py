@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import textwrap
 import warnings
@@ -11,6 +12,7 @@ from itertools import chain
 from operator import is_not
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,8 +23,7 @@ from spa_kernel.frontends.torch.recorder import DependsOnData, Recorder
 from spa_kernel.frontends.torch.tracked import EQUALS
 from spa_kernel.frontends.torch.tracker import Tracker
 
-
-PATIENCE = 4
+PATIENCE = 2
 """Further forwards in a row that reach nothing new, before no more are tried."""
 
 
@@ -129,6 +130,21 @@ def quiet_eval(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def seeded() -> Iterator[None]:
+    """What a forward draws at random is the same every time; the states are put back afterwards."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            np.random.seed(0)
+            random.seed(0)
+            yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+
+
+@contextmanager
 def current_module(model: nn.Module, recorder: Recorder) -> Iterator[None]:
     """Tell the recorder which module is running.
 
@@ -217,10 +233,8 @@ def _record(
         quiet_eval(model),
         current_module(model, recorder),
         tracked_attributes(model),
-        torch.random.fork_rng(devices=[]),
+        seeded(),
     ):
-        # What a forward draws at random is the same in every recording.
-        torch.manual_seed(0)
         try:
             with recorder, tracker:
                 outputs = tensors_in(model(*args, **kwargs))
@@ -235,6 +249,7 @@ def _record(
             ) from error
         outputs += _further(model, inputs, recorder, tracker, like)
     recorder.graph.equals = list(dict.fromkeys(EQUALS))
+    recorder.results = [tuple(t.shape) for t in outputs]
     for tensor in outputs:
         value = recorder.value_of(tensor)
         if value is not None:

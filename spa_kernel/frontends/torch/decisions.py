@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from spa_kernel.frontends.torch.arguments import flat, substitute
+
 TAGS = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output}
 WHOLE = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 
@@ -41,9 +43,29 @@ class Decisions:
 
     def __init__(self, earlier: Decisions | None = None) -> None:
         self.taken: list[tuple[str, Any]] = []
+        self.numbers: list[float] = []
+        """Fractions that the code asked for, as they came out here."""
         self.places: dict[str, None] = {}
         """Where decisions were taken, each once, in order."""
         self._earlier = list(earlier.taken) if earlier is not None else []
+
+    def run(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, bool]:
+        """Carry a call out, with what it decides taken over; and whether it decides anything.
+
+        The content of masks settles how long a result is.
+        """
+        name: str = func._schema.name
+        if torch.Tag.dynamic_output_shape in func.tags:
+            masks = [t for a in (*args, *kwargs.values()) for t in flat(a) if t.dtype in WHOLE]
+            swap = {id(t): self._mask(name, t) for t in masks}
+            args, kwargs = substitute(args, swap), substitute(kwargs, swap)
+        result = func(*args, **kwargs)
+        decided = decides(func, result)
+        if decided and whole(result):
+            if isinstance(result, float):
+                self.numbers.append(result)
+            result = self._next(name, result)
+        return result, decided
 
     def _next(self, name: str, own: Any) -> Any:
         """The earlier recording's decision at this place, if it made one of this kind."""
@@ -53,11 +75,6 @@ class Decisions:
         self.taken.append((name, own))
         return own
 
-    def operand(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """An operand whose content settles how long the result is, such as a mask."""
+    def _mask(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         kept: torch.Tensor = self._next(name, tensor)
         return kept if kept.shape == tensor.shape else tensor
-
-    def result(self, name: str, result: Any) -> Any:
-        """A result whose length, or value, was decided."""
-        return self._next(name, result)

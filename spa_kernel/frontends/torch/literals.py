@@ -210,18 +210,24 @@ def positions(args: Any, kwargs: Any, nodes: list[Node]) -> Found:
     """Literal positions of slices, matched by value with the tracked numbers of the call."""
     with_borders = [n for n in nodes if n.attrs.get("borders")]
     if with_borders:
-        known = {abs(int(t)): magnitude(t) for t in tracked_in((args, kwargs))}
+        known: dict[int, list[Expr]] = {}
+        for number in tracked_in((args, kwargs)):
+            known.setdefault(abs(int(number)), []).append(magnitude(number))
         for node in with_borders:
             for stretch, position in node.attrs["borders"]:
-                yield (stretch, 0), known.get(abs(position), Const(abs(position)))
+                found = known.get(abs(position), [Const(abs(position))])
+                # Equal numbers are taken in their order.
+                yield (stretch, 0), found.pop(0) if len(found) > 1 else found[0]
 
 
 def magnitude(number: TrackedInt) -> Expr:
     """The expression without its sign: ``-n`` counts n from the back."""
     expr = number.expr
-    if int(number) < 0 and isinstance(expr, Op) and expr.left == Const(0) and expr.symbol == "-":
+    if int(number) >= 0:
+        return expr
+    if isinstance(expr, Op) and expr.left == Const(0) and expr.symbol == "-":
         return expr.right
-    return expr
+    return Op("-", Const(0), expr, -int(number))
 
 
 def tracked_in(value: Any) -> Iterator[TrackedInt]:

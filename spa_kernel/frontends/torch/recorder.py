@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spa_kernel.frontends.torch.arguments import flat, plain, short, signature, substitute
 from spa_kernel.frontends.torch.aten import Call, convert, spelled
 from spa_kernel.frontends.torch.attributes import sharing, stored_tensors
-from spa_kernel.frontends.torch.decisions import WHOLE, Decisions, decides, whole
+from spa_kernel.frontends.torch.decisions import Decisions
 from spa_kernel.frontends.torch.filled import Filled
 from spa_kernel.frontends.torch.literals import unknown_sizes
 from spa_kernel.frontends.torch.meta import like, plain_shape
@@ -61,6 +61,8 @@ class Recorder(TorchDispatchMode):
         self.decisions = Decisions(decisions)
         self.graph = Graph(folds=True)
         self.module = self.failed = ""
+        self.results: list[tuple[int, ...]] = []
+        """Shapes of the outputs, those included that no weight has a part in."""
         self.passes: list[Pass] = []
         """Further forwards that this recording holds."""
         self.watched = False
@@ -161,16 +163,9 @@ class Recorder(TorchDispatchMode):
 
     def _compute(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Carry a call out, with what it decides taken over from an earlier recording."""
-        name: str = func._schema.name
-        if torch.Tag.dynamic_output_shape in func.tags:
-            masks = [t for a in (*args, *kwargs.values()) for t in flat(a) if t.dtype in WHOLE]
-            swap = {id(t): self.decisions.operand(name, t) for t in masks}
-            args, kwargs = substitute(args, swap), substitute(kwargs, swap)
-        result = func(*args, **kwargs)
-        if decides(func, result):
+        result, decided = self.decisions.run(func, args, kwargs)
+        if decided:
             self.decisions.places[self._place(func)] = None
-            if whole(result):
-                result = self.decisions.result(name, result)
         return result
 
     def _place(self, func: Any) -> str:

@@ -45,7 +45,7 @@ def transpose(call: Call) -> None:
 
 @aten("cat", "concat")
 def cat(call: Call) -> None:
-    tensors = [v for v in call.args["tensors"] if v.shape != (0,)]
+    tensors = [v for v in call.args["tensors"] if v.shape != (0,)] or call.args["tensors"]
     call.emit("Concat", tensors, axis=call.args["dim"] % call.outs[0].ndim)
 
 
@@ -92,13 +92,17 @@ def unbind(call: Call) -> None:
 def slice_(call: Call) -> None:
     x, axis = call.args["self"], call.args["dim"] % call.args["self"].ndim
     step = call.args["step"] or 1
-    index = np.arange(x.shape[axis])[slice(call.args["start"], call.args["end"], step)]
+    start, end = call.args["start"], call.args["end"]
+    index = np.arange(x.shape[axis])[slice(start, end, step)]
+    if start is not None and 0 <= start < step:
+        # Which of every few indices is taken: no length.
+        start = None
     call.emit(
         "Slice",
         [x],
         index={axis: index},
         step=step,
-        borders=borders(x, axis, (call.args["start"], call.args["end"])),
+        borders=borders(x, axis, (start, end)),
     )
 
 
