@@ -3,63 +3,73 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_networks import MAKERS, SIDE, RandomNetwork, Step
-from reference import judge, ordinary
 
-EXACT = 1e-6
-NUMBER = st.integers(0, 7)
+from .check import BAD, examine, one_thread
+from .network import INPUTS, OUTPUTS, WISHES, Program, program, shortened
+from .parts import MAKERS
+
+NUMBER = st.integers(0, 11)
 STEPS = st.lists(
-    st.tuples(st.sampled_from(sorted(MAKERS)), NUMBER, NUMBER, NUMBER), min_size=1, max_size=10
+    st.tuples(st.sampled_from(sorted(MAKERS)), st.integers(0, 3), NUMBER, NUMBER),
+    min_size=1,
+    max_size=10,
 )
-WISHES = st.one_of(
-    st.fixed_dictionaries(
-        {
-            "ratio": st.sampled_from([0.2, 0.5, 0.8]),
-            "scope": st.sampled_from(["local", "global"]),
-            "criterion": st.sampled_from(["l1", "l2", "random"]),
-            "seed": st.integers(0, 3),
-        }
-    ),
-    st.fixed_dictionaries({"flops": st.sampled_from([1.3, 2.0])}),
-    st.fixed_dictionaries({"params": st.sampled_from([1.3, 2.0])}),
+PROGRAMS = st.builds(
+    Program,
+    STEPS,
+    st.sampled_from(sorted(set(INPUTS))),
+    st.sampled_from(sorted(set(OUTPUTS))),
+    st.integers(0, 7),
+    st.sampled_from(WISHES),
 )
 
 
-def check(steps: list[Step], ends: int, wishes: dict[str, Any], verify: bool) -> str:
-    """Prune a random network; what came of it in a word."""
-    torch.manual_seed(0)
-    model = ordinary(RandomNetwork(steps, ends))
-    outcome = judge(model, torch.randn(2, 3, SIDE, SIDE), verify=verify, **wishes)
-    if outcome.refused:
-        return outcome.refused.partition(":")[0]
-    assert outcome.error < EXACT, f"{outcome} of {steps}, {ends}, {wishes}"
-    return "exact"
-
-
-@given(STEPS, NUMBER, WISHES, st.booleans())
-@settings(max_examples=60)
-def test_exact_or_refused(
-    steps: list[Step], ends: int, wishes: dict[str, Any], verify: bool
-) -> None:
-    check(steps, ends, wishes, verify)
+@given(PROGRAMS)
+@settings(max_examples=40)
+def test_exact_or_refused(made: Program) -> None:
+    with one_thread():
+        result = examine(made)
+    assert result["class"] not in BAD, f"{result} of {made}"
 
 
 @pytest.mark.slow
 def test_exact_or_refused_often() -> None:
-    """As above, at length, without the engine's own check, and mostly not refused."""
+    """As above, at length, and mostly not refused."""
     found: Counter[str] = Counter()
 
-    @given(STEPS, NUMBER, WISHES)
-    @settings(max_examples=2000, suppress_health_check=list(HealthCheck))
-    def run(steps: list[Step], ends: int, wishes: dict[str, Any]) -> None:
-        found[check(steps, ends, wishes, verify=False)] += 1
+    @given(PROGRAMS)
+    @settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+    def run(made: Program) -> None:
+        result = examine(made)
+        assert result["class"] not in BAD, f"{result} of {made}"
+        found[result["class"]] += 1
 
-    run()
+    with one_thread():
+        run()
     print(dict(found))
     assert found["exact"] > 0.6 * found.total()
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_every_layer_alone(name: str) -> None:
+    """Some use of every maker is exact or refused, and a layer does come of it."""
+    form, _ = MAKERS[name]
+    before = [("image", "to_vector")] if form == "vector" else []
+    start = "image" if form == "vector" else form
+    steps = [(step, 0, 1, 1) for _, step in before]
+    classes = set()
+    with one_thread():
+        for b, c in ((0, 0), (1, 1)):
+            made = Program([*steps, (name, 0, b, c)], start, "classes", ends=3 * (b % 2) + 4)
+            classes.add((result := examine(made))["class"])
+            assert result["class"] not in BAD, f"{result} of {made}"
+    assert classes & {"exact", "little", "infeasible", "refused"}
+
+
+def test_programs_have_numbers() -> None:
+    assert program(7) == program(7) != program(8)
+    assert all(simpler != program(7) for simpler in shortened(program(7)))
