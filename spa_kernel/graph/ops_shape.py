@@ -224,7 +224,7 @@ def expand(node: Node) -> Iterator[Statement]:
 
 
 def constant_zero(node: Node) -> Zero:
-    return "never" if node.attrs["value"] else "all"
+    return "all" if node.attrs["value"] == 0 else "never"
 
 
 @operator("ConstantOfShape", zero=constant_zero)

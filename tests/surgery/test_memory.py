@@ -103,3 +103,25 @@ def test_steps() -> None:
     outcome = judge(ordinary(Steps()), torch.randn(2, 3, 6), ratio=0.5, scope="local")
     assert outcome.error < 1e-9
     assert outcome.lost > 0.4
+
+
+class Joined(nn.Module):
+    """Memory that is asked for without a content, and written to in two parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.out = nn.Linear(6, 8), nn.Linear(6, 16), nn.Linear(24, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b = self.a(x), self.b(x)
+        whole = a.new_empty(len(x), a.shape[1] + b.shape[1])
+        whole[:, : a.shape[1]] = a
+        whole[:, a.shape[1] :] = b
+        return self.out(whole)
+
+
+def test_memory_without_content() -> None:
+    torch.manual_seed(0)
+    outcome = judge(ordinary(Joined()), torch.randn(3, 6), ratio=0.5, scope="local")
+    assert outcome.error < 1e-9
+    assert outcome.lost > 0.4

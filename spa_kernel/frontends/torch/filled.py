@@ -15,8 +15,15 @@ from spa_kernel.frontends.torch.tracked import expression
 from spa_kernel.graph.sizes import Const, Expr
 
 ALIKE = {torch.zeros_like, torch.ones_like, torch.full_like, torch.clone, torch.Tensor.clone}
-METHODS = {torch.Tensor.new_zeros, torch.Tensor.new_ones, torch.Tensor.new_full}
-MAKERS = {torch.zeros, torch.ones, torch.full, *METHODS, *ALIKE}
+EMPTY = {torch.empty, torch.Tensor.new_empty}
+"""Filled with whatever was in memory: to be written to before it is read."""
+METHODS = {
+    torch.Tensor.new_zeros,
+    torch.Tensor.new_ones,
+    torch.Tensor.new_full,
+    torch.Tensor.new_empty,
+}
+MAKERS = {torch.zeros, torch.ones, torch.full, *EMPTY, *METHODS, *ALIKE}
 
 
 class Filled:
@@ -24,6 +31,7 @@ class Filled:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[torch.Tensor, list[Expr]]] = {}
+        self._empty: set[int] = set()
 
     def note(
         self, func: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -40,12 +48,19 @@ class Filled:
         sizes = [expression(n) for n in given[: tensor.ndim]]
         if len(sizes) == tensor.ndim and not all(isinstance(s, Const) for s in sizes):
             self._known[id(tensor)] = tensor, sizes
+            if func in EMPTY:
+                self._empty.add(id(tensor))
 
-    def get(self, tensor: torch.Tensor) -> tuple[float, list[Expr]] | None:
-        """The number that fills a tensor throughout, still, and its sizes."""
+    def get(self, tensor: torch.Tensor) -> tuple[float | None, list[Expr]] | None:
+        """The number that fills a tensor throughout, still, and its sizes.
+
+        No number for one whose content is undefined.
+        """
         known = self._known.get(id(tensor))
         if known is None or tensor.device.type == "meta" or not tensor.numel():
             return None
+        if id(tensor) in self._empty:
+            return None, known[1]
         first = tensor.flatten()[0]
         return (float(first), known[1]) if bool((tensor == first).all()) else None
 

@@ -130,8 +130,9 @@ class Recorder(TorchDispatchMode):
         known = not live or (all(self._is_table(t) for t in live) and not func._schema.is_mutable)
         if known:
             return self._constant(func, args, kwargs, tensors)
-        if func._schema.name in FACTORIES and not self.real:
-            like = torch.empty(0, dtype=tensors[0].dtype)
+        if func._schema.name in FACTORIES:
+            device = tensors[0].device if self.real else torch.device("cpu")
+            like = torch.empty(0, dtype=tensors[0].dtype, device=device)
             return self._constant(func, (like, *args[1:]), kwargs, [])
         if not self.real:
             if func._schema.name in VALUE_DEPENDENT:
@@ -214,6 +215,10 @@ class Recorder(TorchDispatchMode):
         value = self._values.get(key) or self._stored.get(key)
         if value is None:
             value = self._filled(tensor)
+        if value is None and self.filled.get(self._views.root(tensor)) is not None:
+            # A part of such a tensor is as long as the sizes say, too.
+            self._renew(tensor)
+            value = self._values[key]
         if value is None:
             value = Value("constant", tuple(tensor.shape), "constant", str(tensor.dtype)[6:])
             if tensor.device.type != "meta" and not tensor.dtype.is_floating_point:

@@ -37,7 +37,7 @@ class Views:
     def add(self, results: Any, parent: torch.Tensor, func: Any, args: Any, kwargs: Any) -> None:
         """Note the outputs of a call that returns views of ``parent``."""
         outputs = list(results) if isinstance(results, tuple | list) else [results]
-        family = self._family.setdefault(id(self._root(parent)), [])
+        family = self._family.setdefault(id(self.root(parent)), [])
         for index, tensor in enumerate(outputs):
             if tensor is not parent:
                 self._of[id(tensor)] = View(parent, func, args, kwargs, index, outputs)
@@ -53,7 +53,8 @@ class Views:
             yield view
             view = self._of.get(id(view.parent))
 
-    def _root(self, tensor: torch.Tensor) -> torch.Tensor:
+    def root(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What a view was made from in the end; the tensor itself where it is no view."""
         for view in self.chain(tensor):
             tensor = view.parent
         return tensor
@@ -62,7 +63,7 @@ class Views:
         """All others of the family have to be made again, after this one was written to."""
         current = {id(tensor), *(id(view.parent) for view in self.chain(tensor))}
         self.stale -= current
-        for other in self._family.get(id(self._root(tensor)), ()):
+        for other in self._family.get(id(self.root(tensor)), ()):
             if id(other) not in current:
                 self.stale.add(id(other))
 
