@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spa_kernel.frontends.torch.arguments import flat, plain, short, signature, substitute
 from spa_kernel.frontends.torch.aten import Call, convert, spelled
 from spa_kernel.frontends.torch.attributes import sharing, stored_tensors
-from spa_kernel.frontends.torch.decisions import Decisions
+from spa_kernel.frontends.torch.decisions import WHOLE, Decisions, whole
 from spa_kernel.frontends.torch.filled import Filled
 from spa_kernel.frontends.torch.literals import unknown_sizes
 from spa_kernel.frontends.torch.meta import like, plain_shape
@@ -165,9 +165,15 @@ class Recorder(TorchDispatchMode):
     def _compute(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Carry a call out, with what it decides taken over from an earlier recording."""
         result, decided = self.decisions.run(func, args, kwargs)
-        if decided:
+        if decided and not self._settled(args, result):
             self.decisions.places[self._place(func)] = None
         return result
+
+    def _settled(self, args: Any, result: Any) -> bool:
+        """Whether masks that never change, and nothing else, say what is taken."""
+        masks = [t for a in args for t in flat(a) if t.dtype in WHOLE]
+        made = [t for t in masks if id(t) in self._values and not self._values[id(t)].stored]
+        return bool(masks) and not made and not whole(result)
 
     def _place(self, func: Any) -> str:
         """Where in the model a call is made, in words."""
