@@ -30,39 +30,49 @@ class Filled:
     """The tensors of one recording that were made by one of `MAKERS`."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[torch.Tensor, list[Expr]]] = {}
-        self._empty: set[int] = set()
+        self._known: dict[int, tuple[torch.Tensor, list[Expr], float | None]] = {}
 
     def note(
         self, func: Any, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Keep the expressions for a tensor's sizes, if any of them is not just a number."""
+        if tensor.device.type == "meta" or not tensor.numel():
+            return
         if func in ALIKE:
             known = self._known.get(id(args[0])) if args else None
             if known is not None:
-                self._known[id(tensor)] = tensor, known[1]
+                self._keep(tensor, known[1])
             return
         given = list(integers(args[1:] if func in METHODS else args)) or list(
             integers((kwargs.get("size", ()),))
         )
         sizes = [expression(n) for n in given[: tensor.ndim]]
         if len(sizes) == tensor.ndim and not all(isinstance(s, Const) for s in sizes):
-            self._known[id(tensor)] = tensor, sizes
             if func in EMPTY:
-                self._empty.add(id(tensor))
+                self._known[id(tensor)] = tensor, sizes, None
+            else:
+                self._keep(tensor, sizes)
+
+    def _keep(self, tensor: torch.Tensor, sizes: list[Expr]) -> None:
+        first = tensor.flatten()[0]
+        if bool((tensor == first).all()):
+            self._known[id(tensor)] = tensor, sizes, float(first)
+        else:
+            self._known.pop(id(tensor), None)
+
+    def changed(self, tensor: torch.Tensor) -> None:
+        """Something that is known was written to a tensor: it may be filled with it, or not."""
+        known = self._known.get(id(tensor))
+        if known is not None:
+            self._keep(tensor, known[1])
 
     def get(self, tensor: torch.Tensor) -> tuple[float | None, list[Expr]] | None:
-        """The number that fills a tensor throughout, still, and its sizes.
+        """The number that fills a tensor throughout, and its sizes.
 
         No number for one whose content is undefined.
         """
         known = self._known.get(id(tensor))
-        if known is None or tensor.device.type == "meta" or not tensor.numel():
-            return None
-        if id(tensor) in self._empty:
-            return None, known[1]
-        first = tensor.flatten()[0]
-        return (float(first), known[1]) if bool((tensor == first).all()) else None
+        return None if known is None else (known[2], known[1])
 
 
 def integers(args: tuple[Any, ...]) -> Iterator[int]:

@@ -193,6 +193,8 @@ class Recorder(TorchDispatchMode):
                 self._values.pop(id(tensor), None)
         own = {id(t): self._own(t) for t in tensors if id(t) in self._stored}
         result = func(*substitute(args, own), **substitute(kwargs, own))
+        if func._schema.is_mutable and tensors:
+            self.filled.changed(self._views.root(tensors[0]))
         if tensors and signature(func)[1]:
             self._views.add(result, tensors[0], func, args, kwargs)
         return result
