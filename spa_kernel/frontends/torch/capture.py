@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
+from math import prod
 from operator import is_not
 from typing import Any
 
@@ -18,13 +19,16 @@ from torch import nn
 
 from spa_kernel.errors import CaptureError
 from spa_kernel.frontends.torch.attributes import tracked_attributes
-from spa_kernel.frontends.torch.passes import Inputs, candidates, training, ways_not_taken
+from spa_kernel.frontends.torch.passes import OTHERS, Inputs, candidates, training, ways_not_taken
 from spa_kernel.frontends.torch.recorder import DependsOnData, Recorder
 from spa_kernel.frontends.torch.tracked import EQUALS
 from spa_kernel.frontends.torch.tracker import Tracker
 
 PATIENCE = 2
-"""Further forwards in a row that reach nothing new, before no more are tried."""
+"""Further forwards in a row that reach nothing new before no more are tried, if they are dear."""
+
+DEAR = 2e7
+"""Numbers that a dear forward computes."""
 
 
 def normalise_inputs(inputs: Any, device: torch.device, dtype: torch.dtype) -> Inputs:
@@ -288,9 +292,11 @@ def _further(
     """Record forwards that reach what the first one does not use; the outputs of those kept."""
     outputs: list[torch.Tensor] = []
     decided, fruitless = bool(recorder.decisions.places), 0
+    made_so_far = sum(prod(v.shape) for node in recorder.graph.nodes for v in node.outputs)
+    patience = PATIENCE if made_so_far > DEAR else OTHERS
     for one in like.passes if like is not None else candidates(decided):
         unused = recorder.unused()
-        if like is None and (not unused or fruitless == PATIENCE):
+        if like is None and (not unused or fruitless == patience):
             break
         mark = recorder.mark()
         back = training(model) if one.training else None

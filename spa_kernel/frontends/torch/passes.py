@@ -33,7 +33,8 @@ class Pass:
         if self.training:
             return twice(example)
         generator = torch.Generator().manual_seed(self.seed)
-        made: Inputs = mapped(example, lambda x: other(x, generator))
+        scale = 2.0 ** (self.seed % 4 - 1)
+        made: Inputs = mapped(example, lambda x: other(x, generator, scale))
         return made
 
 
@@ -72,15 +73,15 @@ def twice(inputs: Inputs) -> Inputs:
     return doubled
 
 
-def other(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Another tensor of the same kind: noise about as large, or whole numbers in the same range.
+def other(x: torch.Tensor, generator: torch.Generator, scale: float) -> torch.Tensor:
+    """Another tensor of the same kind: noise is added, or whole numbers in the same range.
 
     Truth values, and numbers that are all equal or only 0 and 1 (masks), stay as they are.
     """
     if x.is_floating_point():
         spread = float(x.std()) if x.numel() > 1 else 0.0
         noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
-        return x + ((spread or 1.0) * noise).to(x)
+        return x + (scale * (spread or 1.0) * noise).to(x)
     if x.dtype == torch.bool or x.dtype.is_complex or not x.numel() or int(x.max()) < 2:
         return x
     low, high = int(x.min()), int(x.max())
