@@ -156,7 +156,8 @@ class Follower:
     def _try(self, f: int, local: Local) -> None:
         node = local.node
         try:
-            if local.foreign:
+            # Every so many indices: what is taken depends on which ones stay in between.
+            if local.foreign or node.attrs.get("step", 1) != 1:
                 raise Unclear
             if node.op == "Reshape":
                 self._reshape(f, node)

@@ -24,7 +24,7 @@ class Places:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        forwards = {type(m).forward for m in model.modules()}
+        forwards = {getattr(type(m), "forward", None) for m in model.modules()}
         codes = {getattr(f, "__code__", None) for f in forwards}
         self._files = {c.co_filename for c in codes if c and not c.co_filename.startswith(TORCH)}
         self._known: dict[CodeType, int] = {}
