@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 from spa_kernel.graph.ir import Axis, Graph, Value
 
+UNUSED = "the forward does not use it with this input"
+"""Why a parameter stays that no operator takes."""
+
 
 @dataclass(eq=False, slots=True)
 class Group:

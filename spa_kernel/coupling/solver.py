@@ -11,7 +11,7 @@ from spa_kernel.coupling.balanced import balance, share
 from spa_kernel.coupling.equations import constrain
 from spa_kernel.coupling.groups import group
 from spa_kernel.coupling.labels import FREE, Labels
-from spa_kernel.coupling.result import Coupling, Group
+from spa_kernel.coupling.result import UNUSED, Coupling, Group
 from spa_kernel.coupling.signs import Signs
 from spa_kernel.graph.ir import Axis, Graph, Node
 from spa_kernel.graph.operators import (
@@ -356,6 +356,10 @@ def finish(solver: Solver) -> Coupling:
         for axis, state in solver.axes.items()
         if isinstance(state, int) and axis[0].stored and axis not in solver.quiet
     }
+    taken = {v for node in solver.graph.nodes for v in node.inputs}
+    for value in solver.graph.parameters:
+        if value not in taken:
+            coupling.fixed |= {(value, axis): UNUSED for axis in range(value.ndim)}
     return coupling
 
 

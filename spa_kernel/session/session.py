@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spa_kernel import progress
-from spa_kernel.coupling.result import Group
+from spa_kernel.coupling.result import UNUSED, Group
 from spa_kernel.errors import InfeasibleTarget, VerificationFailed
 from spa_kernel.frontends import backend_for
 from spa_kernel.importance import group_scores
@@ -25,7 +25,6 @@ from spa_kernel.session.hypotheses import culprits
 from spa_kernel.session.report import Frozen, Report
 from spa_kernel.views.rich import Rich
 
-UNUSED = "the forward does not use it with this input"
 TARGETS = "ratio", "flops", "params"
 
 
@@ -84,11 +83,10 @@ class Session(Rich):
                 values = {parameters[n] for n, _ in group.members if n in parameters}
                 held = sum(prod(v.shape) - prod(coupling.shape(v, removed)) for v in values)
                 found.append(Frozen(group.id, group.name, group.size, group.reason, held))
-        used = {v for node in coupling.graph.nodes for v in node.inputs}
         for value in coupling.graph.parameters:
-            if value not in used:
-                size = value.shape[0] if value.ndim else 1
-                found.append(Frozen("", value.name, size, UNUSED, prod(value.shape)))
+            if coupling.fixed.get((value, 0)) == UNUSED:
+                size = prod(value.shape)
+                found.append(Frozen("", value.name, value.shape[0], UNUSED, size))
         return sorted(found, key=lambda f: -f.params)
 
     def explain(self, layer: str) -> Explanation:

@@ -57,6 +57,7 @@ def test_unused_parts_are_named() -> None:
     unused = [f for f in session.frozen if not f.group]
     assert {f.name for f in unused} == {"norm.weight", "norm.bias", "second.weight", "second.bias"}
     assert sum(f.params for f in unused) == 117
+    assert "does not use it" in str(session.explain("second"))
 
 
 def test_two_parameters_on_one_memory_stay() -> None:
