@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import library
 
 
 def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
@@ -27,7 +28,7 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Te
     return torch.stack(kept) if kept else order
 
 
-def declare(run: bool = False) -> torch.library.Library | None:
+def declare(run: bool = False) -> library.Library | None:
     """Declare the operators; the declarations last as long as what is returned.
 
     ``run``: also let detection networks find boxes with them.
@@ -41,14 +42,14 @@ def declare(run: bool = False) -> torch.library.Library | None:
         except OSError:
             continue
         return None
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    made = library.Library("torchvision", "DEF")
+    made.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    made.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     if not run:
-        return library
-    library.impl("nms", nms, "CPU")
+        return made
+    made.impl("nms", nms, "CPU")
     from torchvision.ops import boxes
 
     checked: Any = boxes
     checked._assert_has_ops = lambda: None
-    return library
+    return made

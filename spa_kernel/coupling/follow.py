@@ -148,10 +148,10 @@ class Follower:
 
     def axes(self, f: int, values: Sequence[Value | None]) -> Iterator[Axis]:
         """The axes of some values that the family has labels on."""
-        for value in dict.fromkeys(values):
-            for axis, family in self.carried.get(value, ()) if value is not None else ():
+        for value in dict.fromkeys(v for v in values if v is not None):
+            for axis, family in self.carried.get(value, ()):
                 if family == f:
-                    yield value, axis  # type: ignore[misc]
+                    yield value, axis
 
     def _try(self, f: int, local: Local) -> None:
         node = local.node

@@ -25,6 +25,8 @@ def command(method: Callable[[Any, Namespace], Any]) -> Callable[[Any, str], Any
     IPython's own decorator for that reads the line as Python, which a line such as
     ``net layer1.0.conv2`` is not.
     """
+    made: Any
+    """The magic itself, which gets its parser from the decorators above."""
 
     @functools.wraps(method)
     def magic(self: Any, line: str) -> Any:
@@ -34,7 +36,7 @@ def command(method: Callable[[Any, Namespace], Any]) -> Callable[[Any, str], Any
         if "-h" in words or "--help" in words:
             print((magic.__doc__ or "").removeprefix("::").strip("\n"))
             return None
-        args = _parse(magic.parser, words, method.__name__)  # type: ignore[attr-defined]
+        args = _parse(made.parser, words, method.__name__)
         try:
             with shown():
                 result = method(self, args)
@@ -42,6 +44,7 @@ def command(method: Callable[[Any, Namespace], Any]) -> Callable[[Any, str], Any
             raise UsageError(str(error)) from None
         return None if silent else result
 
+    made = magic
     return magic
 
 

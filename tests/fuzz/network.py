@@ -147,10 +147,9 @@ def shortened(program: Program) -> Sequence[Program]:
     for i, (name, *numbers) in enumerate(program.steps):
         for j, number in enumerate(numbers):
             for less in {0, number // 2, number - 1} if number else ():
-                changed = [*numbers]
-                changed[j] = less
+                first, second, third = (less if k == j else n for k, n in enumerate(numbers))
                 steps = [*program.steps]
-                steps[i] = (name, *changed)  # type: ignore[assignment]
+                steps[i] = name, first, second, third
                 found.append(replace(program, steps=steps))
     if program.outputs != "classes":
         found.append(replace(program, outputs="classes"))

@@ -140,9 +140,10 @@ def random_scores(coupling: Coupling, seed: int) -> dict[str, np.ndarray]:
 def brute_force(coupling: Coupling, removed: np.ndarray) -> tuple[int, int]:
     """FLOPs and parameters, counted index by index."""
     flops = sum(
-        2 * node.attrs["rows"] * np.prod(coupling.shape(node.inputs[0], removed))  # type: ignore
+        2 * node.attrs["rows"] * int(np.prod(coupling.shape(weight, removed)))
         for node in coupling.graph.nodes
-        if node.op == DENSE
+        for weight in node.inputs[:1]
+        if node.op == DENSE and weight is not None
     )
     params = sum(np.prod(coupling.shape(v, removed)) for v in coupling.graph.parameters)
     return int(flops), int(params)

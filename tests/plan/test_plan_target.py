@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -11,10 +13,10 @@ SEEDS = st.integers(0, 10**6)
 SCOPES = st.sampled_from(["global", "local"])
 
 
-def plan_of(make: Maker, seed: int = 0, **wishes: object) -> Plan:
+def plan_of(make: Maker, seed: int = 0, **wishes: Any) -> Plan:
     coupling = make.coupling
     cost = CostModel(make.graph, coupling)
-    return make_plan(make.graph, coupling, cost, random_scores(coupling, seed), **wishes)  # type: ignore
+    return make_plan(make.graph, coupling, cost, random_scores(coupling, seed), **wishes)
 
 
 def checked(make: Maker, plan: Plan) -> np.ndarray:

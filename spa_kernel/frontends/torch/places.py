@@ -6,12 +6,14 @@ import linecache
 import os
 import sys
 from functools import cache
+from pathlib import Path
 from types import CodeType, FrameType
 
 import torch
 from torch import nn
 
 TORCH = os.path.dirname(torch.__file__) + os.sep
+INSTALLED = {"site-packages", "dist-packages"}
 HERE = os.path.dirname(__file__) + os.sep
 
 
@@ -30,9 +32,10 @@ class Places:
         self._known: dict[CodeType, int] = {}
 
     def source(self) -> str:
-        """File and line of the innermost frame in a file that defines modules of the model.
+        """File and line of the innermost frame that the person would look for.
 
-        If there is none, of the innermost one that is not torch's.
+        That is one of code that is not installed, or of a file that defines modules of the
+        model. If there is none, it is the innermost one that is not torch's.
         """
         frame: FrameType | None = sys._getframe(2)
         second: FrameType | None = None
@@ -42,7 +45,9 @@ class Places:
             if kind is None:
                 path = code.co_filename
                 outside = path.startswith((TORCH, HERE, "<frozen"))
-                kind = self._known[code] = 2 if path in self._files else 0 if outside else 1
+                installed = outside or INSTALLED.intersection(Path(path).parts)
+                own = path in self._files or not installed
+                kind = self._known[code] = 2 if own else 0 if outside else 1
             if kind == 2:
                 return place(code.co_filename, frame.f_lineno)
             if kind == 1 and second is None:

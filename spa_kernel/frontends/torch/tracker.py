@@ -19,7 +19,8 @@ from spa_kernel.graph.sizes import Dim, SizeUse
 
 CHECKS = "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic"
 NUMEL = {torch.Tensor.numel, torch.Tensor.nelement, torch.numel}
-SHAPE = torch.Tensor.shape.__get__  # type: ignore[attr-defined]
+TENSOR: Any = torch.Tensor
+SHAPE = TENSOR.shape.__get__
 DEVICE = torch.Tensor.device.__get__
 
 
