@@ -1,4 +1,7 @@
-"""Record one forward as ATen calls, on meta tensors: no weight is copied, nothing computed."""
+"""Record a forward as ATen calls.
+
+On meta tensors no weight is copied and nothing computed; for real where values are asked for.
+"""
 
 from __future__ import annotations
 
