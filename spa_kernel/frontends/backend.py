@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spa_kernel.coupling.result import Coupling
-from spa_kernel.errors import SpaError
+from spa_kernel.errors import InfeasibleTarget, SpaError
 from spa_kernel.graph.ir import Graph
 
 
@@ -91,6 +91,34 @@ class Backend(ABC):
         ``None`` where nothing is, as in a framework whose sizes can all be rewritten.
         """
         return None
+
+    def statistic(
+        self, name: str, coupling: Coupling, data: Any = None, loss: Any = None, seed: int = 0
+    ) -> Any:
+        """A statistic of the current model, see `spa_kernel.importance.needs`.
+
+        Parameters
+        ----------
+        name : str
+        coupling : Coupling
+            Of the current model.
+        data : iterable, optional
+            Batches: ``(inputs, targets)``, or inputs alone where no targets are needed.
+        loss : callable, optional
+            ``loss(output, targets)``, a scalar.
+        seed : int
+
+        Raises
+        ------
+        DataNeeded
+            ``data`` or ``loss`` is missing.
+        InfeasibleTarget
+            This framework has no such statistic.
+        """
+        raise InfeasibleTarget(
+            f"{name} cannot be had from a model in {self.framework}: choose a criterion that needs "
+            "weights only, or analyse the torch module"
+        )
 
     @abstractmethod
     def check(self) -> None:

@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 
 from spa_kernel.importance.aggregate import AGGREGATIONS, NORMALISATIONS, group_scores
+from spa_kernel.importance.needs import STATISTICS
 from spa_kernel.importance.registry import Context, Criterion, criteria, criterion, find
 
 for _module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
@@ -17,6 +18,7 @@ for _module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
 __all__ = [
     "AGGREGATIONS",
     "NORMALISATIONS",
+    "STATISTICS",
     "Context",
     "Criterion",
     "criteria",

@@ -12,6 +12,7 @@ import numpy as np
 
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import DataNeeded, InfeasibleTarget
+from spa_kernel.importance.needs import Asks, asks
 
 Per = Literal["element", "channel"]
 
@@ -28,7 +29,8 @@ class Context:
     seed : int
         For criteria that draw random numbers.
     given : mapping of str to Any
-        What a criterion's ``needs`` ask for, such as ``{"gradient": {name: array}}``.
+        What a criterion's ``needs`` ask for, such as ``{"gradient": {name: array}}``
+        (`spa_kernel.importance.needs`), and ``data`` and ``loss`` where the person gave them.
     """
 
     coupling: Coupling
@@ -46,13 +48,16 @@ class Criterion:
     name : str
     function : callable
         For ``per="element"``: ``function(context, name, array) -> array``, one score per element
-        of the parameter, of the same shape, finite, and zero or more.
-        For ``per="channel"``: ``function(context, group) -> array``, one score per coupled
-        channel, of shape (group.size,).
+        of the parameter, of the same shape, and finite. The least go first; scores below zero
+        are for criteria with a sign, such as GraSP.
+        For ``per="channel"``: ``function(context, group) -> array or None``, one score per
+        coupled channel, of shape (group.size,); ``None`` where the criterion says nothing of
+        this group, which then stays whole.
     summary : str
         First line of the function's docstring.
     needs : tuple of str
-        Keys that must be present in `Context.given`.
+        Statistics of `spa_kernel.importance.needs`, or ``"data"``, ``"loss"``; each is a key of
+        `Context.given`.
     per : {"element", "channel"}
     """
 
@@ -61,6 +66,12 @@ class Criterion:
     summary: str = ""
     needs: tuple[str, ...] = ()
     per: Per = "element"
+
+    @property
+    def asks(self) -> Asks:
+        """What a person must give: nothing, data, or data with targets and a loss."""
+        asked = {asks(need) for need in self.needs}
+        return "labels" if "labels" in asked else "data" if "data" in asked else "nothing"
 
     def check(self, context: Context) -> None:
         """Raise `DataNeeded` unless the context holds everything that the criterion needs."""

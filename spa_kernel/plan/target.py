@@ -28,7 +28,10 @@ from spa_kernel.plan.search import Search
 from spa_kernel.plan.text import plain
 from spa_kernel.plan.units import Units, label_groups, make_units
 
-Spread = Literal["global", "local"]
+Spread = Literal["global", "local", "isomorphic"] | Mapping[str, Choice]
+"""Which channels are compared with each other; or named scopes, each of some groups."""
+
+Rounding = Literal["nearest", "up", "down"]
 
 
 def make_plan(
@@ -40,11 +43,14 @@ def make_plan(
     ratio: float | None = None,
     flops: float | None = None,
     params: float | None = None,
+    memory: float | None = None,
     scope: Spread = "global",
     groups: Choice = None,
     exclude: Choice = None,
     round_to: int | None = None,
-    max_ratio: float = 0.9,
+    rounding: Rounding | None = None,
+    max_ratio: float | Mapping[str, float] = 0.9,
+    min_width: int = 1,
     settings: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Choose the coupled channels that go.

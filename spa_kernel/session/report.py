@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
 
 from spa_kernel.frontends.backend import Verification
 from spa_kernel.plan import Plan
@@ -25,6 +26,8 @@ class Report(Rich):
         How long it took.
     notes : list of str
         What a person should know besides.
+    steps : list of Report
+        Where the target was reached in several prunes, the report of each.
     """
 
     plan: Plan
@@ -32,16 +35,17 @@ class Report(Rich):
     step: int
     seconds: float
     notes: list[str]
+    steps: list[Report] = field(default_factory=list)
 
     @property
     def rf(self) -> float:
-        """FLOPs before, divided by FLOPs after."""
-        return self.plan.rf
+        """FLOPs before (the first step), divided by FLOPs after."""
+        return prod(step.plan.rf for step in self.steps) if self.steps else self.plan.rf
 
     @property
     def rp(self) -> float:
-        """Parameters before, divided by parameters after."""
-        return self.plan.rp
+        """Parameters before (the first step), divided by parameters after."""
+        return prod(step.plan.rp for step in self.steps) if self.steps else self.plan.rp
 
     @property
     def verified(self) -> bool:

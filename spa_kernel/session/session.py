@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,18 @@ import numpy as np
 
 from spa_kernel import progress
 from spa_kernel.coupling.result import UNUSED, Group
-from spa_kernel.errors import InfeasibleTarget, VerificationFailed
+from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.frontends import backend_for
-from spa_kernel.importance import group_scores
+from spa_kernel.importance import STATISTICS, find, group_scores
 from spa_kernel.plan import Plan, make_plan
-from spa_kernel.plan.target import Spread
+from spa_kernel.plan.target import Rounding, Spread
 from spa_kernel.session import persist
 from spa_kernel.session.analysis import Analysis
-from spa_kernel.session.explain import Explanation, explain, relied_on
+from spa_kernel.session.explain import Explanation, explain
 from spa_kernel.session.history import History
-from spa_kernel.session.hypotheses import culprits
+from spa_kernel.session.pruning import carry_out, in_steps
 from spa_kernel.session.report import Frozen, Report
 from spa_kernel.views.rich import Rich
-
-TARGETS = "ratio", "flops", "params"
 
 
 class Session(Rich):
@@ -119,9 +116,12 @@ class Session(Rich):
         ----------
         criterion : str or callable
             See `spa_kernel.criteria`.
-        data, loss
-            For criteria that need them.
-        agg : {"mean", "sum", "max", "prod"}
+        data : iterable, optional
+            Batches ``(inputs, targets)``, or inputs alone for criteria that need no targets; a
+            tuple of inputs is passed as positional arguments, a dict as keywords.
+        loss : callable, optional
+            ``loss(output, targets)``, a scalar; for criteria that need gradients.
+        agg : {"mean", "sum", "max", "prod", "median", "first"}
             How element scores become one score per coupled channel.
         norm : {"mean", "sum", "max", "minmax", "gaussian", "none"}
             How scores are made comparable between groups.
@@ -131,28 +131,30 @@ class Session(Rich):
         Returns
         -------
         dict of str to numpy.ndarray
-            Group id to float64 scores, one per coupled channel.
+            Group id to float64 scores, one per coupled channel; the least important first to go.
+            A group that the criterion says nothing of (no BatchNorm, for ``"bn_scale"``) is left
+            out, and stays whole in a plan.
 
         Raises
         ------
         InfeasibleTarget, DataNeeded
         """
+        chosen, coupling = find(criterion), self.analysis.coupling
+        progress.report("scoring")
+        given = {"data": data, "loss": loss}
+        for need in chosen.needs:
+            if need in STATISTICS:
+                given[need] = self.backend.statistic(need, coupling, data, loss, seed)
         progress.report("scoring")
         return group_scores(
-            self.analysis.coupling,
-            self.backend.array,
-            criterion,
-            agg=agg,
-            norm=norm,
-            seed=seed,
-            given={"data": data, "loss": loss},
+            coupling, self.backend.array, chosen, agg=agg, norm=norm, seed=seed, given=given
         )
 
     def plan(
         self,
         criterion: Any = "l1",
         *,
-        ratio: float | None = None,
+        ratio: float | Mapping[str, float] | None = None,
         flops: float | None = None,
         params: float | None = None,
         latency: float | None = None,
@@ -161,7 +163,9 @@ class Session(Rich):
         groups: Any = None,
         exclude: Any = None,
         round_to: int | None = None,
-        max_ratio: float = 0.9,
+        rounding: Rounding | None = None,
+        max_ratio: float | Mapping[str, float] = 0.9,
+        min_width: int = 1,
         data: Any = None,
         loss: Any = None,
         agg: str = "mean",
@@ -198,11 +202,6 @@ class Session(Rich):
         ------
         InfeasibleTarget, DataNeeded, StaleSession
         """
-        for name, value in {"latency": latency, "memory": memory}.items():
-            if value is not None:
-                raise InfeasibleTarget(
-                    f"{name}= is not available yet: give ratio=, flops= or params="
-                )
         self.backend.check()
         scores = self.importance(criterion, data, loss, agg, norm, seed)
         progress.report("planning")
@@ -215,11 +214,14 @@ class Session(Rich):
             ratio=ratio,
             flops=flops,
             params=params,
+            memory=memory,
             scope=scope,
             groups=groups,
             exclude=exclude,
             round_to=round_to,
+            rounding=rounding,
             max_ratio=max_ratio,
+            min_width=min_width,
             settings={"criterion": called, "agg": agg, "norm": norm, "seed": seed},
         )
 
@@ -229,6 +231,8 @@ class Session(Rich):
         *,
         optimizer: Any = None,
         verify: bool = True,
+        steps: int = 1,
+        between: Callable[[Session], Any] | None = None,
         **wishes: Any,
     ) -> Report:
         """Carry a plan out: all of it, or nothing.
@@ -241,17 +245,24 @@ class Session(Rich):
             Its state is cut together with the parameters, also by undo.
         verify : bool
             Check the pruned model against the plan and against the masked original.
+        steps : int
+            Come to the target in so many prunes, with scores worked out anew before each; each
+            is a step of the history.
+        between : callable, optional
+            Called with the session after every step but the last, to train a little, say.
 
         Returns
         -------
         Report
+            Of the last step; ``rf`` and ``rp`` count from before the first one.
 
         Raises
         ------
         InfeasibleTarget, DataNeeded, StaleSession, VerificationFailed
             The model is bit for bit what it was.
         """
-        if plan is not None and wishes:
+        if plan is not None and (wishes or steps != 1):
+            wishes = wishes or {"steps": steps}
             raise InfeasibleTarget(
                 f"give a plan or {', '.join(wishes)}, not both: a plan holds its own settings"
             )
@@ -260,47 +271,9 @@ class Session(Rich):
                 f"a plan is needed, not {type(plan).__name__}: session.prune(session.plan(...)), "
                 "or session.prune(ratio=0.5)"
             )
-        start = time.perf_counter()
-        self.backend.check()
-        notes: list[str] = []
-        while True:
-            chosen = self.plan(**wishes) if plan is None else plan
-            coupling = self.analysis.coupling
-            removed = chosen.mask(coupling)
-            progress.report("applying")
-            try:
-                change, verification = self.backend.apply(
-                    coupling, removed, verify=verify, optimizer=optimizer
-                )
-                break
-            except VerificationFailed as error:
-                # What cannot follow a prune stays, and the rest is planned anew.
-                reason = f"a prune was tried, and {error}"
-                if self.analysis.hold(error.nodes, reason):
-                    what = error.nodes[0].where
-                else:
-                    losing = [g for g in coupling.groups if len(set(chosen.widths[g.id])) > 1]
-                    held = culprits(self.backend, coupling, losing)
-                    if not held:
-                        raise
-                    self.analysis.hold_groups(held, reason)
-                    what = ", ".join(f"{group.id} ({group.name})" for group in held)
-                if plan is not None:
-                    raise
-                notes.append(f"{what} could not follow; its channels stay")
-        plan = chosen
-        try:
-            analysis = Analysis.of(self.backend)
-            if lost := self._history.undone:
-                notes.append(f"{lost} undone steps can no longer be redone")
-            notes += relied_on(coupling, removed)
-            seconds = time.perf_counter() - start
-            report = Report(plan, verification, self._history.position + 1, seconds, notes)
-            self._history.add(label(plan), analysis, plan, change, seconds)
-        except BaseException:
-            change.undo()
-            raise
-        return report
+        if steps != 1 or between is not None:
+            return in_steps(self, wishes, steps, between, optimizer=optimizer, verify=verify)
+        return carry_out(self, plan, wishes, optimizer=optimizer, verify=verify)
 
     def undo(self, steps: int = 1) -> None:
         """Take back the last steps: every tensor is bit for bit what it was before them.
@@ -351,14 +324,6 @@ class Session(Rich):
             f"Session({self.name!r}, {self.framework}, {flops:,} FLOPs, {params:,} parameters, "
             f"{sum(g.prunable for g in self.groups)} prunable groups)"
         )
-
-
-def label(plan: Plan) -> str:
-    """What a plan does, in a few words."""
-    settings: Mapping[str, Any] = plan.settings
-    wish = next((f"{k} {settings[k]:g}" for k in TARGETS if settings.get(k)), "")
-    lost = sum(before - after for before, after in plan.widths.values())
-    return f"pruned {lost:,} channels ({settings.get('criterion', 'own plan')}, {wish})"
 
 
 def analyze(model: Any, inputs: Any = None, *, name: str | None = None) -> Session:

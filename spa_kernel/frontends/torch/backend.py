@@ -18,6 +18,7 @@ from spa_kernel.errors import CaptureError, SpaError, StaleSession
 from spa_kernel.frontends.backend import Backend, Change, Verification
 from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, quiet_eval, record
 from spa_kernel.frontends.torch.recorder import Recorder
+from spa_kernel.frontends.torch.statistics import Run, compute
 from spa_kernel.graph.ir import Graph
 from spa_kernel.plan.cost import CostModel
 from spa_kernel.surgery.torch import Copies, follows, operate
@@ -102,6 +103,15 @@ class TorchBackend(Backend):
         self.check()
         assert self._recorder is not None
         return follows(self.model, self.inputs, self._recorder, coupling, removed)
+
+    def statistic(
+        self, name: str, coupling: Coupling, data: Any = None, loss: Any = None, seed: int = 0
+    ) -> Any:
+        self.check()
+        assert self._recorder is not None
+        return compute(
+            name, Run(self.model, self.inputs, self._recorder, coupling, data, loss, seed)
+        )
 
     def _structure(self) -> dict[str, tuple[int, tuple[int, ...]]]:
         return {name: (id(t), tuple(t.shape)) for name, t in self._tensors()}
