@@ -21,7 +21,9 @@ from spa_kernel.errors import (
 )
 from spa_kernel.importance import criteria, criterion
 from spa_kernel.plan import Plan
-from spa_kernel.session import Report, Session, analyze, load
+from spa_kernel.session import Report, Session, analyze, load, measure
+from spa_kernel.studies import sensitivity, sweep
+from spa_kernel.training import finetune, recalibrate, sparsity
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -42,7 +44,13 @@ __all__ = [
     "analyze",
     "criteria",
     "criterion",
+    "finetune",
     "load",
+    "measure",
+    "recalibrate",
+    "sensitivity",
+    "sparsity",
+    "sweep",
     "traced",
 ]
 

@@ -29,8 +29,8 @@ def report(phase: str, done: int = 0, total: int | None = None) -> None:
     Parameters
     ----------
     phase : str
-        ``"capturing"``, ``"coupling"``, ``"scoring"``, ``"planning"``, ``"applying"`` or
-        ``"verifying"``.
+        ``"capturing"``, ``"coupling"``, ``"scoring"``, ``"planning"``, ``"timing"``,
+        ``"exporting"``, ``"applying"`` or ``"verifying"``.
     done, total : int
         How far the phase has come, where it can be counted.
     """
@@ -51,7 +51,13 @@ def listening(listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Show a bar for what is reported inside the block, and remove it at the end."""
+    """Show a bar for what is reported inside the block, and remove it at the end.
+
+    Where somebody listens already, as a command does, it is left to them.
+    """
+    if _listener.get() is not None:
+        yield
+        return
     bar = Bar()
     try:
         with listening(bar):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import InfeasibleTarget, SpaError
-from spa_kernel.graph.ir import Graph
+from spa_kernel.graph.ir import Graph, Node
 
 
 class Change(ABC):
@@ -43,6 +45,28 @@ class Verification:
     ok: bool
     error: float | None
     how: str
+
+
+class Timed(ABC):
+    """A copy of a model, ready to run on the example input, that is there to be timed."""
+
+    @abstractmethod
+    def seconds(self) -> float:
+        """One forward in evaluation mode without gradients; how long it took."""
+
+    def parts(self, graph: Graph) -> list[list[Node]]:
+        """The operators of each part of the network that can be timed on its own.
+
+        Parameters
+        ----------
+        graph : Graph
+            Of the model as it is.
+        """
+        return [graph.nodes[: graph.evaluated]]
+
+    def split(self, pruned: Timed) -> np.ndarray:
+        """Seconds of each of `parts` in a pruned copy, or in this copy itself (float64)."""
+        return np.array([pruned.seconds()])
 
 
 class Backend(ABC):
@@ -85,6 +109,19 @@ class Backend(ABC):
             The model is as it was before.
         """
 
+    @property
+    @abstractmethod
+    def given(self) -> Any:
+        """The example inputs as the constructor takes them."""
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """While somebody else's code uses the model: afterwards its settings are as before.
+
+        Tensors are put back by the change that surrounds such a use.
+        """
+        yield
+
     def follows(self, coupling: Coupling, removed: np.ndarray) -> SpaError | None:
         """What would be in the way of a prune, other than weights; the model is left as it is.
 
@@ -119,6 +156,16 @@ class Backend(ABC):
             f"{name} cannot be had from a model in {self.framework}: choose a criterion that needs "
             "weights only, or analyse the torch module"
         )
+
+    @abstractmethod
+    def timed(self, coupling: Coupling | None = None, removed: np.ndarray | None = None) -> Timed:
+        """A copy of the current model to be timed, after removing labels where these are given.
+
+        Raises
+        ------
+        SpaError
+            It cannot be copied, pruned or run; the model is left as it is.
+        """
 
     @abstractmethod
     def check(self) -> None:

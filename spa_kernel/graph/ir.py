@@ -108,5 +108,9 @@ class Graph:
     """Sizes that the program compared and found equal (checks, mostly)."""
     evaluated: int | None = None
     """How many of the nodes are run in evaluation mode, where others follow that are not."""
+    memory: dict[Value, Value | None] | None = None
+    """Values without memory of their own, where the front end knows them: the value in whose
+    memory they lie (views, writes in place), or ``None`` for what only stands between the nodes
+    of one call."""
     notes: list[str] = field(default_factory=list)
     """What a person should know of how the graph was found, in whole sentences."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from spa_kernel.importance.aggregate import AGGREGATIONS, NORMALISATIONS, group_scores
+from spa_kernel.importance.aggregate import AGGREGATIONS, group_scores
 from spa_kernel.importance.needs import STATISTICS
+from spa_kernel.importance.normalise import NORMALISATIONS
 from spa_kernel.importance.registry import Context, Criterion, criteria, criterion, find
 
 for _module in sorted(m.name for m in pkgutil.iter_modules(__path__)):

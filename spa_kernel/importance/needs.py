@@ -37,31 +37,52 @@ STATISTICS: dict[str, Statistic] = {
     ),
     "gate_gradient": Statistic(
         "labels",
-        "float64 (batches, labels): the sum of weight times gradient over all elements of a "
-        "coupled channel, which is the derivative of the loss by a gate on all of them",
+        "float64 (batches, labels): the derivative of the loss by a gate on all that is read of a "
+        "coupled channel, which is the sum of weight times gradient over the elements that "
+        "products multiply it by; for a channel that no product reads, over all its elements",
     ),
     "hessian_gradient": Statistic(
-        "labels", "parameter name to the Hessian times the gradient, of its shape"
+        "labels",
+        "parameter name to the Hessian times the gradient, both of the loss as a mean over "
+        "batches, of its shape",
+    ),
+    "tempered_hessian_gradient": Statistic(
+        "labels", "the same, with an output that is a tensor divided by a temperature of 200"
     ),
     "flow": Statistic(
         "nothing",
         "parameter name to the derivative of the summed output of the network with absolute "
-        "weights on an input of ones",
+        "weights on an input of ones, by the absolute weight; float64",
     ),
-    "activity": Statistic(
+    "activation_size": Statistic(
         "data",
-        "value name to `Activity` of an activation: root mean square, share of zeros and mean "
-        "rank of each index of each axis that can lose channels",
+        "float64 (labels,): a coupled channel's root mean square, as a multiple of the mean over "
+        "all channels of the activation, mean over the activations that convolutions and matrix "
+        "products sum over; for a channel that none of these carries, over those that they make; "
+        "NaN where there is none either",
+    ),
+    "zero_share": Statistic(
+        "data",
+        "float64 (labels,): share of zeros, 0 ... 1, in what comes out of rectifiers (Relu, Clip, "
+        "HardSwish, ...), mean over those that carry the coupled channel; NaN where none does",
+    ),
+    "feature_rank": Statistic(
+        "data",
+        "float64 (labels,): mean rank of the feature maps (height, width) that convolutions read "
+        "of a coupled channel, over the first 32 pictures; NaN where there are no such maps",
     ),
     "input_norm": Statistic(
         "data",
-        "parameter name to the root mean square of what each element is multiplied by, of a "
-        "shape that broadcasts to the parameter's",
+        "parameter name to the root mean square of what each element is multiplied by in "
+        "convolutions and matrix products, of a shape that broadcasts to the parameter's; 1 for "
+        "elements, and no entry for parameters, that take part in none",
     ),
     "inverse_hessian_diagonal": Statistic(
         "data",
-        "parameter name to the diagonal of the inverse of H = 2 X X^T / n over the inputs X of "
-        "its layer, of a shape that broadcasts to the parameter's",
+        "parameter name to the diagonal of the inverse of H = 2 X X^T / n over the n inputs X of "
+        "its layer, damped by 1 % of the mean diagonal, of a shape that broadcasts to the "
+        "parameter's; infinite for inputs that are always zero, 1/2 (an input that is always 1) "
+        "for elements, and no entry for parameters, that are in no convolution or matrix product",
     ),
 }
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from spa_kernel.coupling.result import Coupling
+from spa_kernel.coupling.result import Coupling, Group
 from spa_kernel.errors import DataNeeded, InfeasibleTarget
 from spa_kernel.importance.needs import Asks, asks
+from spa_kernel.importance.slices import channel_slices
 
 Per = Literal["element", "channel"]
+Scorer = Callable[..., np.ndarray | None]
+"""The function of a criterion, see `Criterion.function`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +40,45 @@ class Context:
     read: Callable[[str], np.ndarray]
     seed: int = 0
     given: Mapping[str, Any] = field(default_factory=dict)
+
+    def slices(
+        self,
+        group: Group,
+        names: Container[str] | None = None,
+        read: Callable[[str], np.ndarray] | None = None,
+    ) -> Iterator[tuple[str, int, np.ndarray]]:
+        """What goes with each channel of a group, parameter by parameter and axis by axis.
+
+        Parameters
+        ----------
+        group : Group
+        names : container of str, optional
+            Only these parameters; by default all that the group touches, and no buffers.
+        read : callable, optional
+            ``read(name)`` is an array of a parameter's shape, such as its gradient; by default
+            its content.
+
+        Yields
+        ------
+        name : str
+        axis : int
+        rows : numpy.ndarray
+            (group.size, elements per channel), read-only, in the order of ``group.labels``.
+
+        Examples
+        --------
+        >>> @criterion("spread", per="channel")
+        ... def spread(context, group):
+        ...     '''Standard deviation of a channel's weights.'''
+        ...     rows = [rows for name, axis, rows in context.slices(group)]
+        ...     return np.concatenate(rows, axis=1).std(axis=1)
+        """
+        read = read or self.read
+        for name, axis in group.members:
+            value = self.coupling.graph.stored[name]
+            if value.kind == "parameter" and (names is None or name in names):
+                labels = self.coupling.axes[value, axis]
+                yield name, axis, channel_slices(read(name), axis, labels, group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +104,7 @@ class Criterion:
     """
 
     name: str
-    function: Callable[..., np.ndarray]
+    function: Scorer
     summary: str = ""
     needs: tuple[str, ...] = ()
     per: Per = "element"
@@ -88,7 +130,7 @@ _CRITERIA: dict[str, Criterion] = {}
 
 def criterion(
     name: str, *, needs: Iterable[str] = (), per: Per = "element"
-) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
+) -> Callable[[Scorer], Scorer]:
     """Register a criterion; registering a name again replaces it (a cell that is run twice).
 
     Parameters
@@ -105,7 +147,7 @@ def criterion(
     ...     return abs(array) ** 3
     """
 
-    def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    def register(function: Scorer) -> Scorer:
         _CRITERIA[name] = wrap(function, name, needs=needs, per=per)
         return function
 
@@ -113,7 +155,7 @@ def criterion(
 
 
 def wrap(
-    function: Callable[..., np.ndarray],
+    function: Scorer,
     name: str = "",
     *,
     needs: Iterable[str] = (),
@@ -130,7 +172,7 @@ def criteria() -> dict[str, Criterion]:
     return dict(sorted(_CRITERIA.items()))
 
 
-def find(name: str | Criterion | Callable[..., np.ndarray]) -> Criterion:
+def find(name: str | Criterion | Scorer) -> Criterion:
     """Look a criterion up.
 
     Parameters

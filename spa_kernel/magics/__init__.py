@@ -33,7 +33,8 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     delattr(shell, _ATTRIBUTE)
     shell.Completer.custom_matchers.remove(completion.matcher)
     shell.events.unregister("post_run_cell", magics.names.let_go)
-    for name in magics.magics["line"]:
-        shell.magics_manager.magics["line"].pop(name, None)
+    for kind, names in magics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
     shell.magics_manager.registry.pop(type(magics).__name__, None)
     shell.configurables.remove(magics)

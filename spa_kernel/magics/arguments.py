@@ -38,6 +38,16 @@ def fraction(text: str) -> float:
     return number
 
 
+def fractions(text: str) -> float | dict[str, float]:
+    """One fraction, or some by the name of a group: ``g3=0.3,layer2*=0.5``."""
+    if "=" not in text:
+        return fraction(text)
+    pairs = [part.rpartition("=") for part in words(text)]
+    if not all(name and number for name, _, number in pairs):
+        raise ArgumentTypeError(f"{text!r} is not clear; write it without spaces: g3=0.3,g7=0.5")
+    return {name: fraction(number) for name, _, number in pairs}
+
+
 def factor(text: str) -> float:
     """A number above 1; ``2x`` is understood."""
     number = _number(text.removesuffix("x"))
@@ -90,3 +100,8 @@ def given(shell: InteractiveShell, args: Namespace, *options: str) -> dict[str, 
         for name in options
         if (text := getattr(args, name)) is not None
     }
+
+
+def plain(args: Namespace, *options: str) -> dict[str, Any]:
+    """Those of the options that were given, as they are."""
+    return {name: getattr(args, name) for name in options if getattr(args, name) is not None}

@@ -18,8 +18,8 @@ from spa_kernel.progress import shown
 _LEFTOVER = re.compile(r"\$\w+|\{.*?\}|[{}]")
 
 
-def command(method: Callable[[Any, Namespace], Any]) -> Callable[[Any, str], Any]:
-    """Make a magic of ``method(self, args)``.
+def command(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a magic of ``method(self, args)``, or of ``method(self, args, cell)``.
 
     Put it below the `argument` decorators. A trailing ``;`` keeps the result from being shown;
     IPython's own decorator for that reads the line as Python, which a line such as
@@ -29,7 +29,7 @@ def command(method: Callable[[Any, Namespace], Any]) -> Callable[[Any, str], Any
     """The magic itself, which gets its parser from the decorators above."""
 
     @functools.wraps(method)
-    def magic(self: Any, line: str) -> Any:
+    def magic(self: Any, line: str, *cell: str) -> Any:
         line = line.strip()
         silent = line.endswith(";")
         words = _split(line.rstrip("; "), method.__name__)
@@ -39,7 +39,7 @@ def command(method: Callable[[Any, Namespace], Any]) -> Callable[[Any, str], Any
         args = _parse(made.parser, words, method.__name__)
         try:
             with shown():
-                result = method(self, args)
+                result = method(self, args, *cell)
         except SpaError as error:
             raise UsageError(str(error)) from None
         return None if silent else result

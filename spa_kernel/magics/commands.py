@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from argparse import Namespace
 from pathlib import Path
@@ -9,22 +10,20 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Enum, Unicode
 
 import spa_kernel as spa
 from spa_kernel.errors import CaptureError, SpaError
+from spa_kernel.importance import STATISTICS
 from spa_kernel.magics import arguments as take
+from spa_kernel.magics.cell import Score
 from spa_kernel.magics.command import command
 from spa_kernel.magics.names import Names
+from spa_kernel.magics.options import DOING, LIMITS, MODEL, NUMBER, SCOPES, SCORES, TARGET
 from spa_kernel.magics.outcome import Cost, Criteria, Groups, Importance, Written
-
-MODEL = argument("model", metavar="MODEL", help="variable that holds the model, or trainer.net")
-CRITERION = argument("--criterion", "-c", metavar="NAME", help="how channels are scored")
-DATA = argument("--data", metavar="EXPR", help="batches, where the criterion needs them")
-LOSS = argument("--loss", metavar="EXPR", help="loss(output, target), where it is needed")
-STEPS = argument("steps", metavar="N", nargs="?", type=take.positive, default=1, help="how many")
+from spa_kernel.session.pruning import TARGETS
 
 
 @magics_class
@@ -34,9 +33,9 @@ class SPAMagics(Magics):
     default_criterion = Unicode("l1", help="Criterion where --criterion is not given.").tag(
         config=True
     )
-    default_scope = Enum(
-        ["global", "local"], "global", help="Scope where --scope is not given."
-    ).tag(config=True)
+    default_scope = Enum(SCOPES, "global", help="Scope where --scope is not given.").tag(
+        config=True
+    )
 
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell, **kwargs)
@@ -73,9 +72,7 @@ class SPAMagics(Magics):
     @MODEL
     @argument("what", nargs="?", choices=["groups", "cost", "history", "importance"],
               default="groups", help="groups if nothing is said")  # fmt: skip
-    @CRITERION
-    @DATA
-    @LOSS
+    @SCORES
     @command
     def spa_show(self, args: Namespace) -> Any:
         """Show one side of an analysed model.
@@ -93,7 +90,8 @@ class SPAMagics(Magics):
                 return session.history
             case "importance":
                 criterion = args.criterion or self.default_criterion
-                given = take.given(self.names.shell, args, "data", "loss")
+                given = take.plain(args, "agg", "norm")
+                given |= take.given(self.names.shell, args, "data", "loss")
                 return Importance(session, criterion, session.importance(criterion, **given))
             case _:
                 return Groups(session)
@@ -115,22 +113,10 @@ class SPAMagics(Magics):
     @line_magic
     @magic_arguments()
     @MODEL
-    @CRITERION
-    @argument("--ratio", metavar="R", type=take.fraction, help="share of channels to remove, 0.5")
-    @argument("--flops", metavar="X", type=take.factor, help="make it X times cheaper, 2")
-    @argument("--params", metavar="X", type=take.factor, help="make it X times smaller, 2")
-    @argument("--latency", metavar="X", type=take.factor, help="make it X times faster, 1.5")
-    @argument("--scope", choices=["global", "local"], help="share over all groups, or in each")
-    @argument("--groups", metavar="g3,g7", type=take.words, help="only these groups")
-    @argument("--exclude", metavar="PATTERN", type=take.words, help="leave these layers whole")
-    @argument("--round-to", metavar="N", type=take.positive, help="keep multiples of N channels")
-    @argument("--max-ratio", metavar="R", type=take.fraction, help="most that a group may lose")
-    @argument("--seed", metavar="N", type=int, help="for criteria that draw random numbers")
-    @DATA
-    @LOSS
-    @argument("--optimizer", metavar="EXPR", help="its state is cut along with the weights")
-    @argument("--dry-run", action="store_true", help="only show what would go")
-    @argument("--no-verify", action="store_true", help="do not compare with the masked original")
+    @SCORES
+    @TARGET
+    @LIMITS
+    @DOING
     @command
     def spa_prune(self, args: Namespace) -> Any:
         """Remove the least important channels of a model, in place. %spa_undo takes it back.
@@ -139,29 +125,37 @@ class SPAMagics(Magics):
 
             %spa_prune net --flops 2 --dry-run
             %spa_prune net --criterion l2 --flops 2
+            %spa_prune net --ratio g3=0.3,layer2*=0.5
+            %spa_prune net --criterion taylor --data loader --loss loss --flops 4 --steps 4
             report = %spa_prune net --ratio 0.3 --scope local --exclude head
         """
         session = self._session(args.model)
-        plain = ("ratio", "flops", "params", "latency", "groups", "exclude", "round_to",
-                 "max_ratio", "seed")  # fmt: skip
-        settings = {name: getattr(args, name) for name in plain if getattr(args, name) is not None}
-        if not settings.keys() & {"ratio", "flops", "params", "latency"}:
+        settings = take.plain(
+            args, *TARGETS, "groups", "exclude", "round_to", "rounding", "max_ratio", "min_width",
+            "agg", "norm", "seed",
+        )  # fmt: skip
+        if not settings.keys() & set(TARGETS):
             raise UsageError(
-                "say how much is to go: --flops 2 (twice as cheap), --params 2 (half the size) "
-                "or --ratio 0.3 (30 % of the channels)"
+                "say how much is to go: --flops 2 (twice as cheap), --params 2 (half the size), "
+                "--memory 2, --latency 2 or --ratio 0.3 (30 % of the channels)"
+            )
+        if args.dry_run and args.steps > 1:
+            raise UsageError(
+                "--dry-run shows one prune, and with --steps the later ones depend on it: leave "
+                "one of the two out"
             )
         settings["criterion"] = args.criterion or self.default_criterion
         settings["scope"] = args.scope or self.default_scope
-        plan = session.plan(**settings, **take.given(self.names.shell, args, "data", "loss"))
+        settings |= take.given(self.names.shell, args, "data", "loss")
         if args.dry_run:
-            return plan
+            return session.plan(**settings)
         optimizer = take.given(self.names.shell, args, "optimizer")
-        return session.prune(plan, verify=not args.no_verify, **optimizer)
+        return session.prune(steps=args.steps, verify=not args.no_verify, **optimizer, **settings)
 
     @line_magic
     @magic_arguments()
     @MODEL
-    @STEPS
+    @NUMBER
     @command
     def spa_undo(self, args: Namespace) -> Any:
         """Take the last N prunes back, bit for bit."""
@@ -172,7 +166,7 @@ class SPAMagics(Magics):
     @line_magic
     @magic_arguments()
     @MODEL
-    @STEPS
+    @NUMBER
     @command
     def spa_redo(self, args: Namespace) -> Any:
         """Do N prunes again that were taken back."""
@@ -243,6 +237,46 @@ class SPAMagics(Magics):
     def spa_criteria(self, args: Namespace) -> Any:
         """List the criteria that channels can be scored by."""
         return Criteria(spa.criteria())
+
+    @cell_magic
+    @magic_arguments()
+    @argument("name", metavar="NAME", help="what to call it")
+    @argument("--per", choices=["element", "channel"], default="element",
+              help="what is scored: the elements of w, or the channels of group")  # fmt: skip
+    @argument("--needs", metavar="gradient,flow", type=take.words, default=[],
+              help="statistics that the score is computed from")  # fmt: skip
+    @command
+    def spa_criterion(self, args: Namespace, cell: str) -> Any:
+        """Make a criterion: the last expression of the cell scores the weights ``w``.
+
+        It sees ``w`` (the array of one parameter), its ``name``, ``np``, ``context``, what
+        --needs asks for, and the notebook's variables. The least score goes first. A cell that is
+        run again replaces its criterion.
+
+        Example::
+
+            %%spa_criterion saliency --needs gradient
+            abs(w * gradient)
+        """
+        known = spa.criteria().get(args.name)
+        if known is not None and known.function.__module__.startswith("spa_kernel.importance"):
+            raise UsageError(f"{args.name} is one of the package's criteria: take another name")
+        for need in args.needs:
+            if need not in (*STATISTICS, "data", "loss"):
+                near = difflib.get_close_matches(need, STATISTICS, n=1)
+                did = f"did you mean {near[0]}? " if near else ""
+                there = ", ".join(STATISTICS)
+                raise UsageError(f"--needs: there is no {need!r}: {did}Use {there}, data or loss")
+        variables = self.names.shell
+        score = Score(args.name, cell, args.per, tuple(args.needs), lambda: variables.user_ns)
+        score.try_out()
+
+        def function(*given: Any) -> Any:
+            return score(*given)
+
+        function.__doc__ = score.summary
+        spa.criterion(args.name, needs=args.needs, per=args.per)(function)
+        return Criteria({args.name: spa.criteria()[args.name]})
 
     def _session(self, name: str) -> Any:
         """The session of a model, analysed on the spot where that needs no input."""

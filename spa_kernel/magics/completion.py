@@ -16,11 +16,15 @@ from IPython.core.completer import (
 from IPython.core.error import UsageError
 
 import spa_kernel as spa
+from spa_kernel.importance import STATISTICS
 
 if TYPE_CHECKING:
     from spa_kernel.magics.commands import SPAMagics
 
-_LINE = re.compile(r"^\s*(?:[\w\s.,\[\]'\"]+=\s*)?%?(?P<command>spa_\w+)\s+(?P<rest>.*)$")
+_LINE = re.compile(r"^\s*(?:[\w\s.,\[\]'\"]+=\s*)?%{0,2}(?P<command>spa_\w+)\s+(?P<rest>.*)$")
+
+LISTS = "--groups", "--exclude", "--ratio", "--max-ratio", "--needs"
+"""Options whose value may be several words with commas between them."""
 
 
 class Completion:
@@ -33,7 +37,7 @@ class Completion:
     def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
         """What IPython asks; says nothing about lines that are not ours."""
         line = _LINE.match(context.text_until_cursor)
-        magic = self._magics.magics["line"].get(line["command"]) if line else None
+        magic = self._magic(line["command"]) if line else None
         if line is None or magic is None:
             return {"completions": [], "suppress": False}
         *words, last = re.split(r"\s+", line["rest"])
@@ -45,6 +49,9 @@ class Completion:
             "suppress": bool(found),
             "ordered": True,
         }
+
+    def _magic(self, name: str) -> Any:
+        return next((of[name] for of in self._magics.magics.values() if name in of), None)
 
     def _words(self, magic: Any, words: list[str], last: str) -> Iterable[str]:
         """Everything that may stand at the cursor."""
@@ -66,6 +73,10 @@ class Completion:
                 return spa.criteria()
             case "groups":
                 return [group.id for group in self._groups(words) if group.prunable]
+            case "ratio" | "max_ratio":
+                return [f"{group.id}=" for group in self._groups(words) if group.prunable]
+            case "needs":
+                return STATISTICS
             case "layer" | "exclude":
                 members = (member for group in self._groups(words) for member, _ in group.members)
                 return sorted({name.rpartition(".")[0] or name for name in members})
@@ -104,4 +115,4 @@ def _position(options: dict[str, Action], words: list[str]) -> int:
 
 
 def _takes_list(words: list[str]) -> bool:
-    return bool(words) and words[-1] in ("--groups", "--exclude")
+    return bool(words) and words[-1] in LISTS

@@ -16,6 +16,11 @@ from spa_kernel.views.units import amount, factor, short
 
 _STEPS = " ▁▂▃▄▅▆▇█"
 _BINS = 16
+_ASKED = {
+    "nothing": "weights only",
+    "data": "data",
+    "labels": "data with targets, a loss",
+}
 
 
 @dataclass(frozen=True)
@@ -121,12 +126,12 @@ def _spread(scores: np.ndarray) -> str:
 
 @describe.register
 def _(criteria: Criteria) -> list[Block]:
-    columns = [Column("Criterion"), Column("Needs"), Column("What it is", elastic=True)]
+    columns = [Column("Criterion"), Column("What it is", wraps=True), Column("Needs")]
     rows = [
         [
             Cell(name, code=True),
-            Cell(", ".join(entry.needs) or "weights only"),
             Cell(entry.summary),
+            Cell(_ASKED[entry.asks], title=", ".join(entry.needs)),
         ]
         for name, entry in criteria.criteria.items()
     ]

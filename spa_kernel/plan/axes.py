@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_matrix, csr_matrix
 
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.graph.ir import Axis
@@ -92,6 +93,11 @@ class DistinctAxes:
         numpy.ndarray
             int64, one per distinct axis.
         """
+        if removed.shape != (self.count,) or removed.dtype != np.bool_:
+            raise ValueError(
+                f"removed must be a bool array of shape ({self.count},), one per label, not "
+                f"{removed.dtype} of shape {removed.shape}"
+            )
         sizes = self.lengths.copy()
         for part in self.blocks:
             gone = part.gone(removed).view(np.int8)
@@ -124,6 +130,30 @@ class DistinctAxes:
                 counts = np.where(mine, away == 1, away == 0)
                 total += np.bincount(column[counts], worth[counts], minlength=self.count)
         return total
+
+    def returning(self, removed: np.ndarray) -> csr_matrix:
+        """How many indices of each axis only one label keeps away.
+
+        Parameters
+        ----------
+        removed : numpy.ndarray
+            bool, one per label.
+
+        Returns
+        -------
+        scipy.sparse.csr_matrix
+            float64 (labels, distinct axes).
+        """
+        labels, axes = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for part in self.blocks:
+            gone = removed[part.rows]
+            alone = gone & (gone.sum(axis=1) == 1)[:, None]
+            row, column = np.nonzero(alone)
+            labels.append(part.rows[row, column])
+            axes.append(part.owner[row])
+        where = (np.concatenate(labels), np.concatenate(axes))
+        shape = (self.count, len(self.lengths))
+        return coo_matrix((np.ones(len(where[0])), where), shape=shape).tocsr()
 
 
 def block(arrays: list[np.ndarray], axes: list[int]) -> Block:

@@ -1,13 +1,16 @@
-"""What a choice of units must respect: no empty axis, no group below its limit, whole blocks."""
+"""What a choice of units must respect: no empty axis, no group or cell below its limit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.sparse import coo_matrix
 
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.plan.axes import DistinctAxes
-from spa_kernel.plan.units import Units, from_lists, label_groups
+from spa_kernel.plan.units import Units
 
 NEVER = np.iinfo(np.int64).max
 
@@ -49,13 +52,11 @@ def never_empty(axes: DistinctAxes, units: Units, order: np.ndarray) -> np.ndarr
         allowed[order[emptying]] = False
 
 
-def fit(
-    units: Units,
-    order: np.ndarray,
-    groups: np.ndarray,
-    limits: np.ndarray,
-    most: int | None = None,
-) -> np.ndarray:
+Cap = tuple[np.ndarray, np.ndarray]
+"""The owner (a group, a scope) of each label, and how many labels each owner may lose."""
+
+
+def fit(units: Units, order: np.ndarray, caps: Sequence[Cap]) -> np.ndarray:
     """Choose units in order, leaving out each that would exceed a limit.
 
     Parameters
@@ -63,12 +64,8 @@ def fit(
     units : Units
     order : numpy.ndarray
         int64, units to consider, best first.
-    groups : numpy.ndarray
-        int64, the group of each label.
-    limits : numpy.ndarray
-        int64, most labels that each group may lose.
-    most : int, optional
-        Most labels that may go in all.
+    caps : sequence of (numpy.ndarray, numpy.ndarray)
+        int64 per label and int64 per owner; owners of the last cap are unions of earlier ones'.
 
     Returns
     -------
@@ -76,47 +73,44 @@ def fit(
         bool (units,).
     """
     chosen = np.zeros(len(units), dtype=bool)
-    lengths = units.lengths
-    # A family of single channels is one group: its first ones fit, whatever the others do.
-    several = np.zeros(int(units.family.max(initial=-1)) + 1, dtype=bool)
-    several[units.family[lengths > 1]] = True
-    single = order[~several[units.family[order]]]
-    group = groups[units.labels[units.starts[single]]]
-    chosen[single[rank_within(group) < limits[group]]] = True
-
-    left = limits.copy()
-    stopped: set[int] = set()
-    for unit in order[several[units.family[order]]].tolist():
-        family = int(units.family[unit])
-        if family in stopped:
-            continue
-        labels = units.labels[units.starts[unit] : units.starts[unit] + lengths[unit]]
-        taken = np.bincount(groups[labels], minlength=len(left))
-        if (taken <= left).all():
-            chosen[unit] = True
-            left -= taken
-        elif units.chained:
-            stopped.add(family)
-    if most is not None:
-        within_total(units, order[chosen[order]], chosen, most)
+    whole, most = caps[-1]
+    # Where only single channels go, the first ones fit, whatever others do.
+    mixed = np.full(len(most), units.chained)
+    mixed[whole[units.labels[np.repeat(units.lengths, units.lengths) > 1]]] = True
+    first = units.labels[units.starts]
+    single = order[~mixed[whole[first[order]]]]
+    for owner, limits in caps:
+        own = owner[first[single]]
+        single = single[rank_within(own) < limits[own]]
+    chosen[single] = True
+    rest = order[mixed[whole[first[order]]]]
+    chosen[rest[one_by_one(units.take(rest), caps)]] = True
     return chosen
 
 
-def within_total(units: Units, order: np.ndarray, chosen: np.ndarray, most: int) -> None:
-    """Take back chosen units, in place, so that at most ``most`` labels go."""
-    lengths = units.lengths
-    if (lengths[order] == 1).all():
-        chosen[order[max(most, 0) :]] = False
-        return
+def one_by_one(units: Units, caps: Sequence[Cap]) -> np.ndarray:
+    """Indices of the units that fit, as `fit`, for units of any length in their order."""
+    starts = np.cumsum([0, *(len(limits) for _, limits in caps)])
+    slots = [owner[units.labels] + start for (owner, _), start in zip(caps, starts, strict=False)]
+    entries = np.ones(len(units.labels) * len(caps), dtype=np.int64)
+    where = (np.tile(units.owner, len(caps)), np.concatenate(slots))
+    takes = coo_matrix((entries, where), shape=(len(units), int(starts[-1]))).tocsr()
+    ends, slot, amount = takes.indptr.tolist(), takes.indices.tolist(), takes.data.tolist()
+    left = np.concatenate([limits for _, limits in caps]).tolist()
+    family = units.family.tolist()
     stopped: set[int] = set()
-    for unit in order.tolist():
-        family = int(units.family[unit])
-        if lengths[unit] <= most and family not in stopped:
-            most -= int(lengths[unit])
+    fitting = []
+    for unit in range(len(units)):
+        if family[unit] in stopped:
             continue
-        chosen[unit] = False
-        if units.chained:
-            stopped.add(family)
+        needs = range(ends[unit], ends[unit + 1])
+        if all(amount[k] <= left[slot[k]] for k in needs):
+            for k in needs:
+                left[slot[k]] -= amount[k]
+            fitting.append(unit)
+        elif units.chained:
+            stopped.add(family[unit])
+    return np.array(fitting, dtype=np.int64)
 
 
 def rank_within(group: np.ndarray) -> np.ndarray:
@@ -129,26 +123,26 @@ def rank_within(group: np.ndarray) -> np.ndarray:
     return rank
 
 
-def in_step(units: Units, order: np.ndarray, groups: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The order in which all groups shrink in step.
+def in_step(units: Units, order: np.ndarray, cells: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The order in which all cells shrink in step.
 
     Parameters
     ----------
     units : Units
     order : numpy.ndarray
         int64, units by score, best first.
-    groups : numpy.ndarray
-        int64, the group of each label.
+    cells : numpy.ndarray
+        int64, the cell of each label.
     sizes : numpy.ndarray
-        int64, the number of channels of each group.
+        float64, the number of channels of each cell.
 
     Returns
     -------
     numpy.ndarray
-        The same units, by the fraction that their groups have lost once they are gone.
+        The same units, by the fraction that their cells have lost once they are gone.
     """
     ordered = units.take(order)
-    each = groups[ordered.labels]
+    each = cells[ordered.labels]
     lost = (rank_within(each) + 1) / sizes[each]
     fraction = np.maximum.reduceat(lost, ordered.starts) if len(ordered) else lost
     if units.chained:
@@ -157,85 +151,6 @@ def in_step(units: Units, order: np.ndarray, groups: np.ndarray, sizes: np.ndarr
             fraction[own] = np.maximum.accumulate(fraction[own])
     result: np.ndarray = order[np.argsort(fraction, kind="stable")]
     return result
-
-
-def round_to_blocks(
-    units: Units,
-    order: np.ndarray,
-    per_label: np.ndarray,
-    groups: np.ndarray,
-    sizes: np.ndarray,
-    multiple: np.ndarray,
-) -> Units:
-    """Join units so that widths stay multiples of something.
-
-    Parameters
-    ----------
-    units : Units
-    order : numpy.ndarray
-        int64, units to use, best first.
-    per_label, groups, sizes : numpy.ndarray
-        Score and group of each label; size of each group.
-    multiple : numpy.ndarray
-        int64 per group: each that loses anything is left with a positive multiple of this.
-
-    Returns
-    -------
-    Units
-        Chained: the first block of a group of 100 may take 4 channels, the others 8.
-    """
-    lost = np.zeros(len(sizes), dtype=np.int64)
-    parts: list[np.ndarray] = []
-    ordered = units.take(order)
-    by_family = np.argsort(ordered.family, kind="stable")
-    cuts = np.flatnonzero(np.diff(ordered.family[by_family])) + 1
-    lengths = ordered.lengths
-    families: list[int] = []
-    for members in np.split(by_family, cuts):
-        pending: list[np.ndarray] = []
-        touched: set[int] = set()
-        for unit in members.tolist():
-            labels = ordered.labels[ordered.starts[unit] : ordered.starts[unit] + lengths[unit]]
-            of = groups[labels]
-            np.add.at(lost, of, 1)
-            pending.append(labels)
-            touched.update(of.tolist())
-            at = np.fromiter(touched, dtype=np.int64)
-            width = sizes[at] - lost[at]
-            if (width < multiple[at]).any():
-                break
-            if not (width % multiple[at]).any():
-                parts.append(np.concatenate(pending))
-                families.append(int(ordered.family[unit]))
-                pending, touched = [], set()
-    blocks = from_lists(parts, per_label)
-    blocks.family = np.array(families, dtype=np.int64)
-    blocks.chained = True
-    # A later block never comes before an earlier one of its family.
-    for family in np.unique(blocks.family):
-        own = blocks.family == family
-        blocks.score[own] = np.maximum.accumulate(blocks.score[own])
-    return blocks
-
-
-def multiples(coupling: Coupling, multiple: int) -> np.ndarray:
-    """What the number of channels of each group must be a multiple of, so that widths are.
-
-    Where channels fall into blocks and some tensor has an axis that is as long as one block
-    (head dimensions), it is the length of that axis that counts.
-    """
-    found = np.full(len(coupling.groups), multiple, dtype=np.int64)
-    if coupling.source is None:
-        return found
-    owner = label_groups(coupling)
-    moved = coupling.source != np.arange(coupling.count)
-    alike = {id(a): a for (v, _), a in coupling.axes.items() if v.kind == "activation"}
-    for labels in alike.values():
-        own = owner[labels]
-        alone = np.setdiff1d(own, own[moved[labels]])
-        for number in alone[alone >= 0]:
-            found[number] = multiple * coupling.groups[number].blocks
-    return found
 
 
 def check_removed(coupling: Coupling, axes: DistinctAxes, removed: np.ndarray) -> None:

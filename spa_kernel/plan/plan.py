@@ -31,6 +31,8 @@ class Plan(Rich):
         ``{group id: indices}``: sorted int64 positions within the group that go.
     flops, params : tuple of int
         Before and after, exact.
+    memory : tuple of int
+        Peak activation memory in bytes before and after, exact for `spa_kernel.plan.memory`.
     widths : dict
         ``{group id: (before, after)}`` in coupled channels, for every group.
     members : dict
@@ -38,15 +40,20 @@ class Plan(Rich):
         finds them again in another session on the same network.
     settings : dict
         What was asked for, as plain JSON values.
+    latency : tuple of float or None
+        Seconds of one forward before and after, as measured on this machine, where the plan was
+        made for a latency.
     """
 
     kept: dict[str, dict[int, np.ndarray]]
     removed: dict[str, np.ndarray]
     flops: tuple[int, int]
     params: tuple[int, int]
+    memory: tuple[int, int]
     widths: dict[str, tuple[int, int]]
     members: dict[str, Members] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    latency: tuple[float, float] | None = None
 
     @classmethod
     def from_mask(
@@ -67,6 +74,7 @@ class Plan(Rich):
             bool, one per label.
         settings : mapping, optional
         """
+        nothing = np.zeros_like(removed)
         gone = {g.id: np.flatnonzero(removed[g.labels]) for g in coupling.groups}
         cut = {name: indices for name, indices in gone.items() if indices.size}
         return cls(
@@ -74,6 +82,7 @@ class Plan(Rich):
             removed=cut,
             flops=(cost.base[0], cost.flops(removed)),
             params=(cost.base[1], cost.params(removed)),
+            memory=(cost.count("memory", nothing), cost.memory(removed)),
             widths={g.id: (g.size, g.size - gone[g.id].size) for g in coupling.groups},
             members={g.id: list(g.members) for g in coupling.groups if g.id in cut},
             settings=dict(settings or {}),

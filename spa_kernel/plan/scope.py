@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,10 @@ class Scope:
         Prunable groups that ``exclude=`` keeps whole.
     asked : list of list of Group
         For each name or glob that was asked for, its groups: one at least must be able to go.
+    unscored : list of Group
+        Prunable groups that stay whole because the criterion says nothing of them.
+    criterion : str
+        What the criterion is called.
     """
 
     coupling: Coupling
@@ -34,6 +39,8 @@ class Scope:
     wanted: np.ndarray
     excluded: list[Group]
     asked: list[list[Group]]
+    unscored: list[Group]
+    criterion: str
 
     def check_reach(self, reachable: np.ndarray) -> None:
         """Raise `InfeasibleTarget` unless something that was asked for can go.
@@ -59,6 +66,11 @@ class Scope:
             return f"{called} is excluded: take it out of exclude="
         if not group.prunable:
             return f"{called} cannot go: {group.reason}"
+        if group in self.unscored:
+            return (
+                f"{called} stays whole: criterion {self.criterion} says nothing of it; "
+                "use another criterion for it"
+            )
         for constraint in self.coupling.constraints:
             if not np.isin(constraint.labels, group.labels).any():
                 continue
@@ -66,6 +78,8 @@ class Scope:
             for other in self.coupling.groups if stuck.size else ():
                 if np.isin(other.labels, stuck).any():
                     state = "is excluded" if other in self.excluded else "cannot go"
+                    if other in self.unscored:
+                        state = f"criterion {self.criterion} says nothing of"
                     return (
                         f"{called} cannot go, because {constraint.reason}: this ties it to "
                         f"{other.id} ({other.name}), which {state}"
@@ -80,6 +94,9 @@ class Scope:
             found.append("groups= leaves all other groups whole")
         if self.excluded:
             found.append(f"exclude= keeps {', '.join(shortened([g.id for g in self.excluded]))}")
+        if self.unscored:
+            names = shortened([f"{g.id} ({g.name})" for g in self.unscored])
+            found.append(f"criterion {self.criterion} says nothing of {', '.join(names)}")
         frozen = [g for g in self.coupling.groups if not g.prunable]
         if frozen:
             reasons = Counter(g.reason for g in frozen).most_common(3)
@@ -93,8 +110,25 @@ def shortened(names: list[str], most: int = 5) -> list[str]:
     return names if len(names) <= most else [*names[:most], f"{len(names) - most} more"]
 
 
-def choose_scope(coupling: Coupling, groups: Choice, exclude: Choice) -> Scope:
+def choose_scope(
+    coupling: Coupling,
+    groups: Choice,
+    exclude: Choice,
+    named: np.ndarray,
+    scored: Container[str],
+    criterion: str,
+) -> Scope:
     """Work out what may go.
+
+    Parameters
+    ----------
+    coupling : Coupling
+    groups, exclude : str, Group or iterable of these, optional
+    named : numpy.ndarray
+        bool per group: what other arguments leave of the groups.
+    scored : container of str
+        Ids of the groups that the criterion says something of.
+    criterion : str
 
     Raises
     ------
@@ -108,10 +142,10 @@ def choose_scope(coupling: Coupling, groups: Choice, exclude: Choice) -> Scope:
     wish = {group.id for hits in asked for group in hits}
     available = np.zeros(coupling.count, dtype=bool)
     wanted = np.zeros(coupling.count, dtype=bool)
-    for group in every:
-        if group.prunable and group.id not in stays:
+    for group, meant in zip(every, named, strict=True):
+        if group.prunable and group.id not in stays and group.id in scored:
             available[group.labels] = True
-            wanted[group.labels] = groups is None or group.id in wish
+            wanted[group.labels] = meant and (groups is None or group.id in wish)
     available &= ~coupling.frozen
     wanted &= available
     return Scope(
@@ -120,4 +154,6 @@ def choose_scope(coupling: Coupling, groups: Choice, exclude: Choice) -> Scope:
         wanted=wanted,
         excluded=[g for g in every if g.id in stays and g.prunable],
         asked=asked,
+        unscored=[g for g in every if g.prunable and g.id not in scored],
+        criterion=criterion,
     )

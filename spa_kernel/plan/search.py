@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from spa_kernel.plan.cost import CostModel, Quantity
+from spa_kernel.plan.measure import Measure
 from spa_kernel.plan.units import Units
 
 # A choice this close above the target is good enough; otherwise the search goes on.
@@ -20,37 +21,37 @@ class Search:
 
     Parameters
     ----------
-    cost : CostModel
-    quantity : {"flops", "params"}
+    measure : Measure
     target : float
     units : Units
     order : numpy.ndarray
         int64, the units that may go, best first.
+    labels : int
+        How many labels there are.
     """
 
     def __init__(
-        self, cost: CostModel, quantity: Quantity, target: float, units: Units, order: np.ndarray
+        self, measure: Measure, target: float, units: Units, order: np.ndarray, labels: int
     ) -> None:
-        self.cost, self.quantity, self.target = cost, quantity, target
+        self.measure, self.target, self.labels = measure, target, labels
         self.units, self.order = units, order
-        self.base = cost.base[0 if quantity == "flops" else 1]
+        self.base = measure.base
         self.budget = self.base / target
         self.turn = np.full(len(units), len(order), dtype=np.int64)
         self.turn[order] = np.arange(len(order))
 
-    def after(self, chosen: np.ndarray) -> int:
+    def after(self, chosen: np.ndarray) -> float:
         """Cost after removing the chosen units (bool mask over units)."""
-        return self.cost.count(self.quantity, self.units.mark(chosen, self.cost.axes.count))
+        return self.measure.count(self.units.mark(chosen, self.labels))
 
     def slope(self, chosen: np.ndarray) -> np.ndarray:
-        """First-order cost of each unit, see `CostModel.slope`."""
-        removed = self.units.mark(chosen, self.cost.axes.count)
-        return self.units.sum(self.cost.slope(self.quantity, removed))
+        """First-order cost of each unit, see `Measure.slope`."""
+        return self.units.sum(self.measure.slope(self.units.mark(chosen, self.labels)))
 
-    def reached(self, cost: int) -> bool:
+    def reached(self, cost: float) -> bool:
         return self.base >= self.target * cost
 
-    def close(self, cost: int) -> bool:
+    def close(self, cost: float) -> bool:
         return self.budget - cost <= CLOSE * self.budget
 
     def run(self) -> np.ndarray:
@@ -62,13 +63,9 @@ class Search:
             bool (units,). Units go in order up to the one that would cross the target. If that
             one goes too far, it is skipped, and later, smaller units fill the gap.
         """
-        chosen = np.zeros(len(self.units), dtype=bool)
-        rest = self.order
-        best: tuple[int, np.ndarray] | None = None
-        for _ in range(ROUNDS):
-            taken = self.crossing(chosen, rest)
-            chosen[rest[:taken]] = True
-            for candidate in self.closers(chosen, rest[taken : taken + 1]):
+        best: tuple[float, np.ndarray] | None = None
+        for chosen, crossing in self.approach():
+            for candidate in self.closers(chosen, crossing):
                 with_it = chosen.copy()
                 with_it[candidate] = True
                 cost = self.after(with_it)
@@ -76,13 +73,34 @@ class Search:
                     best = (cost, with_it)
                     if self.close(cost):
                         return with_it
+        if best is None:
+            best = (0, self.minimal_prefix())
+        return best[1]
+
+    def stop_short(self) -> np.ndarray:
+        """Choose units that come as close to the target as they can without reaching it."""
+        return deque(self.approach(), maxlen=1)[0][0]
+
+    def approach(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Choices that come closer and closer without reaching the target.
+
+        Yields
+        ------
+        chosen : numpy.ndarray
+            bool (units,), the same array each time.
+        crossing : numpy.ndarray
+            int64, the next unit in order, which would reach the target; or empty.
+        """
+        chosen = np.zeros(len(self.units), dtype=bool)
+        rest = self.order
+        for _ in range(ROUNDS):
+            taken = self.crossing(chosen, rest)
+            chosen[rest[:taken]] = True
+            yield chosen, rest[taken : taken + 1]
             gap = self.after(chosen) - self.budget
             rest = self.follow(self.order[~chosen[self.order]], self.slope(chosen) < gap)
             if not rest.size:
                 break
-        if best is None:
-            best = (0, self.minimal_prefix())
-        return best[1]
 
     def crossing(self, chosen: np.ndarray, rest: np.ndarray) -> int:
         """How many units of ``rest`` can go, in order, with the target still not reached."""
@@ -126,11 +144,16 @@ class Search:
         return chosen
 
     def put_back(self, chosen: np.ndarray) -> np.ndarray:
-        """Put back units that the target does not need, the highest-scored first."""
+        """Put back units that the target does not need, the highest-scored first.
+
+        A choice that stops short of the target comes no further away from it.
+        """
         chosen = chosen.copy()
+        now = self.after(chosen)
+        most = self.budget if self.reached(now) else now
         needed = np.zeros(len(chosen), dtype=bool)
         while True:
-            slack = self.budget - self.after(chosen)
+            slack = most - self.after(chosen)
             gone = self.order[chosen[self.order]][::-1]
             if self.units.chained:
                 # Only the last block of a family may come back.
@@ -139,18 +162,19 @@ class Search:
             pool = gone[~needed[gone] & (self.slope(chosen)[gone] <= slack)]
             if not pool.size:
                 return chosen
-            back = self.fitting(chosen, pool)
+            back = self.fitting(chosen, pool, most)
             chosen[pool[:back]] = False
             # What does not fit now will not fit later either, with others back.
             needed[pool[back : back + 1]] = True
 
-    def fitting(self, chosen: np.ndarray, pool: np.ndarray) -> int:
-        """How many units of a pool can come back, in order, with the target still reached."""
+    def fitting(self, chosen: np.ndarray, pool: np.ndarray, most: float) -> int:
+        """How many units of a pool can come back, in order, at no more than some cost."""
 
         def fits(n: int) -> bool:
             trial = chosen.copy()
             trial[pool[:n]] = False
-            return self.reached(self.after(trial))
+            cost = self.after(trial)
+            return cost <= most if most > self.budget else self.reached(cost)
 
         return largest(fits, len(pool))
 

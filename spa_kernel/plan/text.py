@@ -33,6 +33,8 @@ def to_json(plan: Plan) -> str:
         "settings": plain(plan.settings),
         "flops": list(plan.flops),
         "params": list(plan.params),
+        "memory": list(plan.memory),
+        "latency": list(plan.latency) if plan.latency else None,
         "widths": {name: list(pair) for name, pair in plan.widths.items()},
         "members": {name: [list(m) for m in pairs] for name, pairs in plan.members.items()},
         "removed": {name: number(indices) for name, indices in plan.removed.items()},
@@ -56,7 +58,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(getattr(k, "id", k)): plain(v) for k, v in value.items()}
     if isinstance(value, Sequence | set | frozenset | np.ndarray):
         return [plain(v) for v in value]
     return str(getattr(value, "id", None) or getattr(value, "__name__", None) or value)
@@ -102,9 +104,11 @@ def from_json(text: str) -> Plan:
         removed=removed,
         flops=count_pair(top.get("flops"), "flops"),
         params=count_pair(top.get("params"), "params"),
+        memory=count_pair(top.get("memory"), "memory"),
         widths=widths,
         members={n: member_list(m, n) for n, m in field(top, "members").items()},
         settings=dict(field(top, "settings")),
+        latency=seconds_pair(top.get("latency")),
     )
 
 
@@ -148,6 +152,18 @@ def count_pair(value: Any, what: str) -> tuple[int, int]:
     if after > before:
         raise damaged(f"{what} grow from {before} to {after}")
     return before, after
+
+
+def seconds_pair(value: Any) -> tuple[float, float] | None:
+    """Seconds before and after, or nothing."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2:
+        raise damaged("latency must be two numbers, before and after")
+    for part in value:
+        if type(part) not in (int, float) or not 0 < part < float("inf"):
+            raise damaged(f"latency must be in seconds, not {part!r:.40}")
+    return float(value[0]), float(value[1])
 
 
 def width_pair(value: Any, what: str) -> tuple[int, int]:

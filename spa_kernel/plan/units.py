@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import bmat, coo_matrix, csr_matrix
+from scipy.sparse import bmat, coo_matrix, csc_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from spa_kernel.coupling.result import Constraint, Coupling
@@ -117,8 +117,8 @@ def make_units(
     free = order[wanted[order] & ~tied[order]]
     tied_parts: list[np.ndarray] = []
     for rows, labels in components(matrix, tied):
-        dense = matrix[rows][:, labels].toarray()
-        tied_parts += tied_units(dense, labels, groups[labels], per_label, wanted[labels])
+        own = matrix[rows][:, labels].tocsc()
+        tied_parts += tied_units(own, labels, groups[labels], per_label, wanted[labels])
     together = from_lists(tied_parts, per_label)
     family = np.zeros(len(free) + len(together), dtype=np.int64)
     units = Units(
@@ -171,7 +171,7 @@ def components(matrix: csr_matrix, tied: np.ndarray) -> Iterator[tuple[np.ndarra
 
 
 def tied_units(
-    matrix: np.ndarray,
+    matrix: csc_matrix,
     labels: np.ndarray,
     groups: np.ndarray,
     per_label: np.ndarray,
@@ -181,17 +181,15 @@ def tied_units(
 
     Parameters
     ----------
-    matrix : numpy.ndarray
+    matrix : scipy.sparse.csc_matrix
         int64 (constraints, labels).
     labels, groups, wanted : numpy.ndarray
         Per column: label number, group number, and whether a unit may be made for it.
     per_label : numpy.ndarray
         float64 score of every label of the model.
     """
-    signatures = np.vstack([matrix, groups[None, :]])
-    _, first, member = np.unique(signatures, axis=1, return_index=True, return_inverse=True)
-    member = member.reshape(-1)
-    small = matrix[:, first]
+    first, member = classes(matrix, groups)
+    small = matrix[:, first].toarray()
     queues = []
     for c in range(len(first)):
         own = labels[member == c]
@@ -217,6 +215,28 @@ def tied_units(
         done += best
         left -= best
     return made
+
+
+def classes(matrix: csc_matrix, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of one group that stand in the constraints in the same way are of one class.
+
+    Returns
+    -------
+    first, member : numpy.ndarray
+        int64: a column of each class, and the class of each column.
+    """
+    matrix.sort_indices()
+    ends = matrix.indptr.tolist()
+    numbers: dict[tuple[int, bytes, bytes], int] = {}
+    first: list[int] = []
+    member = np.empty(len(groups), dtype=np.int64)
+    for column, number in enumerate(groups.tolist()):
+        part = slice(ends[column], ends[column + 1])
+        key = (number, matrix.indices[part].tobytes(), matrix.data[part].tobytes())
+        member[column] = numbers.setdefault(key, len(numbers))
+        if len(numbers) > len(first):
+            first.append(column)
+    return np.array(first, dtype=np.int64), member
 
 
 def mean_score(move: np.ndarray, sums: list[np.ndarray], done: np.ndarray) -> float:

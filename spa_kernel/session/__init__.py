@@ -2,7 +2,19 @@
 
 from spa_kernel.session.explain import Explanation
 from spa_kernel.session.history import History, Step
+from spa_kernel.session.measure import Measurement, measure
 from spa_kernel.session.report import Frozen, Report
 from spa_kernel.session.session import Session, analyze, load
 
-__all__ = ["Explanation", "Frozen", "History", "Report", "Session", "Step", "analyze", "load"]
+__all__ = [
+    "Explanation",
+    "Frozen",
+    "History",
+    "Measurement",
+    "Report",
+    "Session",
+    "Step",
+    "analyze",
+    "load",
+    "measure",
+]

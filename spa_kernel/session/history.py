@@ -114,6 +114,19 @@ class History(Rich, Sequence[Step]):
             change.redo()
             self._stand(self._position + 1)
 
+    def rewind(self, steps: Sequence[Step], position: int) -> None:
+        """Take back what came after a position, as if it had never been.
+
+        Parameters
+        ----------
+        steps : sequence of Step
+            All steps that there were then, undone ones included.
+        position : int
+        """
+        if self._position > position:
+            self.undo(self._position - position)
+        self._steps = list(steps)
+
     @property
     def undone(self) -> int:
         """How many steps could be done again."""

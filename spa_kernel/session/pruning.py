@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from spa_kernel import progress
+from spa_kernel.coupling.result import Group
 from spa_kernel.errors import InfeasibleTarget, VerificationFailed
 from spa_kernel.plan import Plan
 from spa_kernel.session.analysis import Analysis
@@ -23,25 +27,27 @@ TARGETS = "ratio", "flops", "params", "memory", "latency"
 
 def carry_out(
     session: Session,
-    plan: Plan | None,
-    wishes: Mapping[str, Any],
+    plan: Plan | Callable[[], Plan],
     *,
     optimizer: Any,
     verify: bool,
-    called: str = "",
+    goal: str = "",
 ) -> Report:
     """One prune, by a plan or by what is wished for; see `Session.prune`.
 
     Parameters
     ----------
-    called : str
-        Added to the label in the history.
+    plan : Plan or callable
+        Or what makes one for the model as it is; it is called again if channels turn out not to
+        be able to go.
+    goal : str
+        What the label in the history says it was for, where that is not in the plan.
     """
     start = time.perf_counter()
     session.backend.check()
     notes: list[str] = []
     while True:
-        chosen = session.plan(**wishes) if plan is None else plan
+        chosen = plan if isinstance(plan, Plan) else plan()
         coupling = session.analysis.coupling
         removed = chosen.mask(coupling)
         progress.report("applying")
@@ -62,7 +68,7 @@ def carry_out(
                     raise
                 session.analysis.hold_groups(held, reason)
                 what = ", ".join(f"{group.id} ({group.name})" for group in held)
-            if plan is not None:
+            if isinstance(plan, Plan):
                 raise
             notes.append(f"{what} could not follow; its channels stay")
     try:
@@ -73,7 +79,7 @@ def carry_out(
         notes += relied_on(coupling, removed)
         seconds = time.perf_counter() - start
         report = Report(chosen, verification, history.position + 1, seconds, notes)
-        history.add(label(chosen) + called, analysis, chosen, change, seconds)
+        history.add(label(chosen, goal), analysis, chosen, change, seconds)
     except BaseException:
         change.undo()
         raise
@@ -92,59 +98,126 @@ def in_steps(
     """Come to a target in several prunes; on any failure all of them are taken back.
 
     What is left shrinks by the same factor in every step, so that the last steps, when scores are
-    least sure, remove least.
+    least sure, remove least. A ratio, and ``max_ratio``, count from before the first step.
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InfeasibleTarget(f"steps={steps!r}: use a whole number of 1 or more")
-    goals = {name: wishes[name] for name in TARGETS if wishes.get(name) is not None}
-    if len(goals) != 1 or isinstance(next(iter(goals.values())), Mapping):
-        raise InfeasibleTarget(
-            f"several steps need exactly one number as target, one of {', '.join(TARGETS)}"
-        )
-    ((name, goal),) = goals.items()
-    # Checks the goal as a whole before anything is done.
+    if between is not None and not callable(between):
+        raise InfeasibleTarget(f"between={between!r}: use a function of the session")
+    if isinstance(wishes.get("data"), Iterator):
+        # It could be gone through in the first step only.
+        wishes = {**wishes, "data": list(wishes["data"])}
+    # Checks all wishes, and that there is a way there, before anything is done.
     session.plan(**{**wishes, "criterion": "random", "data": None, "loss": None})
-    taken, reports = 0, []
-    start = {"flops": session.cost[0], "params": session.cost[1]}
+    name, goal = next((n, wishes[n]) for n in TARGETS if wishes.get(n) is not None)
+    history, put_back = session.history, settings_of(session)
+    known, before, groups = list(history), history.position, session.groups
+    reports: list[Report] = []
+
+    def plan(step: int) -> Plan:
+        """For the model as it is."""
+        origin = origins(groups, session.groups)
+        lost = {g.id: origin[g.id].size - g.size for g in session.groups}
+        if name == "ratio":
+            wish = share(goal, step, steps, None)
+            return session.plan(**{**wishes, name: wish, "earlier": lost})
+        done = prod(before / after for before, after in (getattr(r.plan, name) for r in reports))
+        wish = share(goal, step, steps, done)
+        return session.plan(**{**wishes, name: wish, "earlier": lost})
+
     try:
         for step in range(1, steps + 1):
-            wish = {**wishes, name: share(session, name, goal, step, steps, start)}
             report = carry_out(
-                session, None, wish, optimizer=optimizer, verify=verify,
-                called=f", step {step} of {steps}",
+                session, partial(plan, step), optimizer=optimizer, verify=verify,
+                goal=f"step {step} of {steps} to {name} {amount(goal)}",
             )  # fmt: skip
-            taken += 1
             reports.append(report)
             if between is not None and step < steps:
                 between(session)
     except BaseException:
-        if taken:
-            session.undo(taken)
+        session.backend.check()
+        history.rewind(known, before)
+        put_back()
         raise
-    return replace(report, steps=reports)
+    notes = list(dict.fromkeys(note for each in reports for note in each.notes))
+    worst = max((each.verification for each in reports), key=lambda found: found.error or 0.0)
+    seconds = sum(each.seconds for each in reports)
+    return replace(report, verification=worst, seconds=seconds, notes=notes, steps=reports)
 
 
-def share(
-    session: Session, name: str, goal: float, step: int, steps: int, start: Mapping[str, int]
-) -> float:
-    """What one of several steps is to reach, counted from where the model stands before it."""
-    if name == "ratio":
+def share(goal: Any, step: int, steps: int, done: float | None) -> Any:
+    """What one of several steps is to reach.
+
+    Parameters
+    ----------
+    goal : float or mapping of str to float
+        A factor, or the fraction of channels that goes.
+    done : float or None
+        The factor that was reached before; ``None`` where the goal is a fraction.
+
+    Returns
+    -------
+    float or mapping of str to float
+        A factor counts from where the model stands, so that what earlier steps did too much or too
+        little is made up for; a fraction counts from the start.
+    """
+    if isinstance(goal, Mapping):
+        return {name: share(part, step, steps, done) for name, part in goal.items()}
+    if done is None:
         # (1 - r)^steps of the channels stay in the end.
-        return float(1 - (1 - goal) ** (1 / steps))
-    wanted = goal ** (step / steps)
-    if name in start:
-        # What earlier steps did too much or too little is made up for.
-        now = session.cost[0 if name == "flops" else 1]
-        return float(max(1.0, wanted * now / start[name]))
-    return float(goal ** (1 / steps))
+        return goal if step == steps else 1 - (1 - goal) ** (step / steps)
+    wanted = goal if step == steps else goal ** (step / steps)
+    # Rounding must not leave the goal a hair short.
+    return max(1.0, wanted / done * (1 + 1e-12))
 
 
-def label(plan: Plan) -> str:
+def origins(start: list[Group], now: list[Group]) -> dict[str, Group]:
+    """For the id of each group the group that it was at the start.
+
+    A group may have got another number: it is found again by the axes that it cuts.
+    """
+    by_member: dict[tuple[str, int], list[Group]] = {}
+    for group in start:
+        for member in group.members:
+            by_member.setdefault(member, []).append(group)
+    found = {}
+    for group in now:
+        shared = Counter(
+            other
+            for member in group.members
+            for other in by_member.get(member, ())
+            if other.size >= group.size
+        )
+        found[group.id] = max(
+            shared,
+            key=lambda other: (2 * shared[other] - len(other.members), other.id == group.id),
+            default=group,
+        )
+    return found
+
+
+def settings_of(session: Session) -> Callable[[], None]:
+    """How to put back what a journal of tensors does not hold: modes and gradients."""
+    if session.framework != "torch":
+        return lambda: None
+    modes = [(module, module.training) for module in session.model.modules()]
+    grads = [(parameter, parameter.grad) for parameter in session.model.parameters()]
+
+    def put_back() -> None:
+        for module, training in modes:
+            module.training = training
+        for parameter, grad in grads:
+            parameter.grad = grad
+
+    return put_back
+
+
+def label(plan: Plan, goal: str = "") -> str:
     """What a plan does, in a few words."""
     settings: Mapping[str, Any] = plan.settings
     wish = next((f"{k} {amount(settings[k])}" for k in TARGETS if settings.get(k)), "")
     lost = sum(before - after for before, after in plan.widths.values())
-    return f"pruned {lost:,} channels ({settings.get('criterion', 'own plan')}, {wish})"
+    return f"pruned {lost:,} channels ({settings.get('criterion', 'own plan')}, {goal or wish})"
 
 
 def amount(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import prod
 
 from spa_kernel.frontends.backend import Verification
 from spa_kernel.plan import Plan
@@ -38,19 +37,31 @@ class Report(Rich):
     steps: list[Report] = field(default_factory=list)
 
     @property
+    def flops(self) -> tuple[int, int]:
+        """FLOPs before (the first step) and after."""
+        return (self.steps[0] if self.steps else self).plan.flops[0], self.plan.flops[1]
+
+    @property
+    def params(self) -> tuple[int, int]:
+        """Parameters before (the first step) and after."""
+        return (self.steps[0] if self.steps else self).plan.params[0], self.plan.params[1]
+
+    @property
     def rf(self) -> float:
         """FLOPs before (the first step), divided by FLOPs after."""
-        return prod(step.plan.rf for step in self.steps) if self.steps else self.plan.rf
+        before, after = self.flops
+        return before / after if after else 1.0
 
     @property
     def rp(self) -> float:
         """Parameters before (the first step), divided by parameters after."""
-        return prod(step.plan.rp for step in self.steps) if self.steps else self.plan.rp
+        before, after = self.params
+        return before / after if after else 1.0
 
     @property
     def verified(self) -> bool:
         """Whether the pruned model was checked against what the plan foretold."""
-        return self.verification.ok
+        return all(step.verification.ok for step in self.steps or [self])
 
     def __repr__(self) -> str:
         return f"Report(RF {self.rf:.2f}, RP {self.rp:.2f}, verified={self.verified})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from spa_kernel.session import persist
 from spa_kernel.session.analysis import Analysis
 from spa_kernel.session.explain import Explanation, explain
 from spa_kernel.session.history import History
+from spa_kernel.session.latency import measured_plan
 from spa_kernel.session.pruning import carry_out, in_steps
 from spa_kernel.session.report import Frozen, Report
 from spa_kernel.views.rich import Rich
@@ -166,33 +168,65 @@ class Session(Rich):
         rounding: Rounding | None = None,
         max_ratio: float | Mapping[str, float] = 0.9,
         min_width: int = 1,
+        cost_weight: float = 0.0,
         data: Any = None,
         loss: Any = None,
         agg: str = "mean",
         norm: str = "mean",
         seed: int = 0,
+        earlier: Mapping[str, int] | None = None,
     ) -> Plan:
         """Choose what goes; nothing is changed.
 
-        Give exactly one of ``ratio``, ``flops`` and ``params``.
+        Give exactly one of ``ratio``, ``flops``, ``params``, ``memory`` and ``latency``.
 
         Parameters
         ----------
         criterion, data, loss, agg, norm, seed
             As for `importance`.
-        ratio : float
-            Fraction of coupled channels that go: of every prunable group for
-            ``scope="local"``, of all together for ``scope="global"``.
+        ratio : float or mapping of str to float
+            Fraction of coupled channels that go, of each ``scope``. A mapping gives groups their
+            own by id, name or glob: ``{"g3": 0.3, "layer2*": 0.5}``, ``"*"`` for all others;
+            groups that it does not name stay whole.
         flops, params : float
             How many times fewer FLOPs or parameters than the model has now, at least. FLOPs are
             counted as ``torch.utils.flop_counter`` does, attention products included.
-        scope : {"global", "local"}
+        memory : float
+            How many times fewer bytes of activations at the worst moment of one forward with the
+            example input, at least. Inputs count until they are read for the last time;
+            parameters, buffers and what an operator needs inside do not count.
+        latency : float
+            How many times faster one forward on the example input is, as measured on this
+            machine: pruned copies are timed in turns with the model itself, until one is at least
+            so much faster and at most 1 % more, as far as the machine is quiet enough to tell
+            (``Plan.latency`` is what was measured, ``settings["latency_spread"]`` its standard
+            error). This takes up to a minute or two, and the plan is not the same every time.
+        scope : {"global", "local", "isomorphic"} or mapping
+            Whose channels compete with each other: all, those of each group, those of groups of
+            equal structure, or those of groups that are put together by name:
+            ``{"early": ["layer1*", "layer2*"], "late": "layer[34]*"}`` (others stay whole). All
+            of these lose the same fraction, the lowest scores first.
         groups, exclude : str or list of str
             Only these groups, or all but these: ids, names, layers or globs.
         round_to : int
             Widths become multiples of this.
-        max_ratio : float
-            No group loses more than this fraction.
+        rounding : {"nearest", "up", "down"}
+            To which multiple: for ``ratio`` the nearest width (the default), the next above or
+            the next below; for other targets widths that reach it (``"down"``, the default), that
+            stop short of it, or those of the two that come closer.
+        max_ratio : float or mapping of str to float
+            No group loses more than this fraction; a mapping as for ``ratio``, where groups that
+            it does not name keep 0.9.
+        min_width : int
+            No group keeps fewer channels.
+        cost_weight : float
+            With targets other than ``ratio``: channels are ranked by
+            ``score / cost ** cost_weight``, with the cost of a channel in what the target counts.
+            0 is by score alone; 1 suits scores that estimate the loss of accuracy (``"taylor"``,
+            ``"obd"``), with ``norm="none"``.
+        earlier : mapping of str to int, optional
+            Group id to the number of channels that it has lost already: ``ratio`` and
+            ``max_ratio`` then count from before that.
 
         Returns
         -------
@@ -206,15 +240,12 @@ class Session(Rich):
         scores = self.importance(criterion, data, loss, agg, norm, seed)
         progress.report("planning")
         called = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", "own")
-        return make_plan(
+        make = partial(
+            make_plan,
             self.analysis.graph,
             self.analysis.coupling,
             self.analysis.cost,
             scores,
-            ratio=ratio,
-            flops=flops,
-            params=params,
-            memory=memory,
             scope=scope,
             groups=groups,
             exclude=exclude,
@@ -222,8 +253,13 @@ class Session(Rich):
             rounding=rounding,
             max_ratio=max_ratio,
             min_width=min_width,
+            cost_weight=cost_weight,
+            earlier=earlier,
             settings={"criterion": called, "agg": agg, "norm": norm, "seed": seed},
         )
+        if latency is not None and ratio is flops is params is memory is None:
+            return measured_plan(self, make, latency)
+        return make(ratio=ratio, flops=flops, params=params, latency=latency, memory=memory)
 
     def prune(
         self,
@@ -273,7 +309,8 @@ class Session(Rich):
             )
         if steps != 1 or between is not None:
             return in_steps(self, wishes, steps, between, optimizer=optimizer, verify=verify)
-        return carry_out(self, plan, wishes, optimizer=optimizer, verify=verify)
+        chosen = partial(self.plan, **wishes) if plan is None else plan
+        return carry_out(self, chosen, optimizer=optimizer, verify=verify)
 
     def undo(self, steps: int = 1) -> None:
         """Take back the last steps: every tensor is bit for bit what it was before them.

@@ -19,6 +19,7 @@ from spa_kernel.surgery import masked
 from spa_kernel.surgery.compare import ScalarChange, structure
 from spa_kernel.surgery.descriptors import descriptors
 from spa_kernel.surgery.journal import Journal
+from spa_kernel.surgery.optimizers import check_optimizer, losing
 from spa_kernel.surgery.renumber import renumbered
 from spa_kernel.surgery.scale import compensated
 
@@ -87,19 +88,17 @@ class Surgery:
             self.journal.remember(state)
         for name, tensor in self.stored.items():
             axes = masks.get(name)
+            for key, entry in list(state.get(tensor, {}).items()):
+                if cut := losing(entry, axes or {}):
+                    state[tensor][key] = slice_tensor(entry, cut)
+                elif isinstance(entry, torch.Tensor):
+                    self.journal.keep(entry, self.copy(entry))
             if axes is None:
                 self.journal.keep(tensor, self.copy(tensor))
             else:
-                old_shape = tensor.shape
-                for key, entry in list(state.get(tensor, {}).items()):
-                    if isinstance(entry, torch.Tensor) and entry.shape == old_shape:
-                        state[tensor][key] = slice_tensor(entry, axes)
                 grad = tensor.grad
                 new_grad = slice_tensor(grad, axes) if grad is not None else None
                 self.journal.replace(tensor, slice_tensor(tensor.detach(), axes), new_grad)
-            for entry in state.get(tensor, {}).values():
-                if isinstance(entry, torch.Tensor) and (axes is None or entry.ndim == 0):
-                    self.journal.keep(entry, self.copy(entry))
 
         self._renumber()
 
@@ -188,9 +187,13 @@ def operate(
     Raises
     ------
     VerificationFailed
+    InfeasibleTarget
+        The optimizer's state cannot be cut.
     """
     from spa_kernel.frontends.torch.capture import record
 
+    if optimizer is not None:
+        check_optimizer(optimizer, model)
     surgery = Surgery(model, coupling, removed, copies)
     numbers = sum(tensor.numel() for tensor in surgery.stored.values())
     numeric = verify and flops <= AFFORDABLE and numbers <= ROOM

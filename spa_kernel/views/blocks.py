@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Tone = Literal["plain", "muted", "good", "bad"]
+
+PIXELS = 640
+"""Width of a picture, in CSS pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,10 @@ class Cell:
         Draw a bar that is filled this far (0 to 1), before the text.
     items : sequence of str
         What unfolds under the text; only the text is shown on paper.
+    heat : float or None
+        Shade the cell this strongly (0 to 1); plain text has the number alone.
+    best : bool
+        Whether this is the one to look at.
     """
 
     text: str
@@ -33,6 +40,8 @@ class Cell:
     tone: Tone = "plain"
     share: float | None = None
     items: Sequence[str] = ()
+    heat: float | None = None
+    best: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,4 +125,20 @@ class Fold:
     head: int = 8
 
 
-Block = Title | Section | Facts | Table | Line | Points | Fold
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawing; plain text leaves it out, as a table says the same.
+
+    Parameters
+    ----------
+    draw : callable
+        Makes the content of a PNG file; called only where the picture is shown.
+    words : str
+        What it shows, for those who cannot see it.
+    """
+
+    draw: Callable[[], bytes]
+    words: str
+
+
+Block = Title | Section | Facts | Table | Line | Points | Fold | Picture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
 from spa_kernel.views.blocks import (
+    PIXELS,
     Block,
     Cell,
     Column,
@@ -13,6 +15,7 @@ from spa_kernel.views.blocks import (
     Facts,
     Fold,
     Line,
+    Picture,
     Points,
     Section,
     Table,
@@ -55,6 +58,11 @@ def _block(block: Block) -> str:
             return (
                 f'<details class="spa-fold"><summary>{escape(summary)}</summary>'
                 f"{_blocks(blocks)}</details>"
+            )
+        case Picture(draw, words):
+            return (
+                f'<img class="spa-picture" width="{PIXELS}" alt="{escape(words)}" '
+                f'src="data:image/png;base64,{b64encode(draw()).decode()}">'
             )
 
 
@@ -116,12 +124,20 @@ def _cell(cell: Cell, column: Column) -> str:
         for name, wanted in {
             "spa-right": column.right,
             "spa-share": cell.share is not None,
+            "spa-best": cell.best,
             f"spa-{cell.tone}": cell.tone != "plain",
         }.items()
         if wanted
     ]
     kind = f' class="{" ".join(names)}"' if names else ""
-    return f"<td{kind}{_hover(cell.title)}>{text}</td>"
+    return f"<td{kind}{_heat(cell.heat)}{_hover(cell.title)}>{text}</td>"
+
+
+def _heat(heat: float | None) -> str:
+    """Orange, pale enough for the text of a light and of a dark theme."""
+    if heat is None:
+        return ""
+    return f' style="background: rgba(230, 120, 0, {min(max(heat, 0.0), 1.0) * 0.55:.2f})"'
 
 
 def _bar(share: float) -> str:

@@ -54,6 +54,8 @@ _RULES = """
   text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap;
 }
 .spa-view .spa-table tbody td.spa-share { white-space: nowrap; }
+.spa-view .spa-table tbody td.spa-best { font-weight: 700; }
+.spa-view .spa-picture { display: block; max-width: 100%; height: auto; margin: .6em 0; }
 .spa-view td li .spa-code { white-space: pre-wrap; }
 .spa-view .spa-code { font-family: var(--jp-code-font-family, monospace); font-size: .95em; }
 .spa-view summary { cursor: pointer; }

@@ -14,6 +14,7 @@ from spa_kernel.views.blocks import (
     Facts,
     Fold,
     Line,
+    Picture,
     Points,
     Section,
     Table,
@@ -28,7 +29,8 @@ _NARROWEST = 8
 
 def draw(blocks: Sequence[Block], width: int = WIDTH) -> str:
     """Draw blocks below each other, an empty line between them."""
-    return "\n\n".join("\n".join(_block(block, width)) for block in blocks)
+    drawn = (_block(block, width) for block in blocks if not isinstance(block, Picture))
+    return "\n\n".join(map("\n".join, drawn))
 
 
 def _block(block: Block, width: int) -> list[str]:
@@ -48,6 +50,8 @@ def _block(block: Block, width: int) -> list[str]:
             rest = [f"  … {len(lines) - head} lines more"] if len(lines) > head + 1 else []
             shown = lines[:head] if rest else lines
             return [summary, *(f"  {line}".rstrip() for line in shown), *rest]
+        case Picture():
+            return []
 
 
 def _point(item: str, width: int) -> list[str]:
@@ -69,6 +73,8 @@ def _facts(facts: Sequence[Fact]) -> list[str]:
 
 
 def _cell(cell: Cell) -> str:
+    if cell.best:
+        return f"*{cell.text}"
     if cell.share is None:
         return cell.text
     full = round(cell.share * _BAR)

@@ -69,6 +69,49 @@ def test_exclude_and_expressions(analysed):
     assert report.rf > 1
 
 
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ("--ratio conv1=0.5,stem=25% --max-ratio 0.6", {"ratio": {"conv1": 0.5, "stem": 0.25}}),
+        ("--ratio 0.5 --max-ratio conv1=0.25", {"max_ratio": {"conv1": 0.25}}),
+        ("--flops 2 --scope isomorphic --min-width 3", {"scope": "isomorphic", "min_width": 3}),
+        ("--ratio 0.4 --round-to 4 --rounding up", {"round_to": 4, "rounding": "up"}),
+        ("--params 2 --agg max --norm gaussian", {"agg": "max", "norm": "gaussian"}),
+        ("--memory 1.3x", {"memory": 1.3}),
+    ],
+)
+def test_options_reach_the_plan(analysed, options, settings):
+    plan = analysed(f"%spa_prune net {options} --dry-run")
+    assert {name: plan.settings[name] for name in settings} == settings
+    shown = plan._repr_mimebundle_()["text/plain"]
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_latency(analysed, monkeypatch):
+    """What is measured is another test's business."""
+    session, asked = analysed("%spa_analyze net x"), {}
+    monkeypatch.setattr(type(session), "plan", lambda self, **wishes: asked.update(wishes))
+    analysed("%spa_prune net --latency 1.5x --dry-run")
+    assert asked["latency"] == 1.5
+
+
+def test_several_steps(analysed):
+    before = weights(analysed.ns["net"])
+    report = analysed("%spa_prune net --flops 2 --steps 3 --scope local")
+    assert report.rf >= 2
+    assert len(report.steps) == 3
+    assert "3 steps" in str(report)
+    assert analysed("%spa_history net").position == 3
+    analysed("%spa_undo net 3;")
+    assert same(before, weights(analysed.ns["net"]))
+
+
+def test_criteria_with_data(analysed):
+    analysed("import torch.nn.functional as F; data = [(x, torch.tensor([0, 1]))]")
+    prune = "%spa_prune net -c taylor --data data --loss F.cross_entropy --flops 2"
+    assert analysed(prune).rf >= 2
+
+
 def test_undo_redo_reset(analysed):
     net = analysed.ns["net"]
     states = [weights(net)]
@@ -113,7 +156,9 @@ def test_show(analysed, what):
 
 
 def test_importance_uses_the_criterion(analysed):
+    other = analysed("%spa_show net importance --criterion l2 --agg max --norm none")
     shown = analysed("%spa_show net importance --criterion l2")
+    assert not any(np.allclose(shown.scores[g], other.scores[g]) for g in shown.scores)
     assert shown.criterion == "l2"
     direct = analysed("%spa_show net importance;") or spa.analyze(
         analysed.ns["net"], analysed.ns["x"]
@@ -123,7 +168,9 @@ def test_importance_uses_the_criterion(analysed):
 
 def test_explain_and_criteria(analysed):
     assert "conv1" in str(analysed("%spa_explain net conv1"))
-    assert "l2" in str(analysed("%spa_criteria"))
+    rows = {line.split()[0]: line for line in str(analysed("%spa_criteria")).splitlines() if line}
+    assert rows["l2"].endswith("weights only")
+    assert rows["taylor"].endswith("data with targets, a loss")
 
 
 def test_export(analysed, tmp_path):

@@ -15,7 +15,10 @@ def test_options(shell, prefix):
     assert "--dry-run" in shell.completes(line + "--")
     assert "--flops" not in shell.completes(line + "--flops 2 --")
     assert {"l1", "l2"} <= set(shell.completes(line + "--criterion "))
-    assert shell.completes(line + "--scope ") == ["global", "local"]
+    assert shell.completes(line + "--scope ") == ["global", "local", "isomorphic"]
+    assert shell.completes(line + "--rounding n") == ["nearest"]
+    assert "mean" in shell.completes(line + "--agg ")
+    assert "minmax" in shell.completes("%spa_show net importance --norm m")
 
 
 def test_what_the_session_knows(analysed):
@@ -25,7 +28,14 @@ def test_what_the_session_knows(analysed):
     assert groups
     assert all(group.startswith("g") for group in groups)
     assert groups == analysed.completes("%spa_prune net --groups g1,")
+    assert analysed.completes("%spa_prune net --ratio g1=0.3,") == [f"{g}=" for g in groups]
     assert analysed.completes("%spa_show net h") == ["history"]
+
+
+def test_a_criterion_of_ones_own(shell):
+    assert shell.completes("%%spa_criterion own --per ") == ["element", "channel"]
+    assert shell.completes("%%spa_criterion own --needs grad") == ["gradient"]
+    assert "flow" in shell.completes("%%spa_criterion own --needs gradient,")
 
 
 def test_before_the_analysis_nothing_is_made_up(shell):

@@ -10,6 +10,7 @@ def traces(ip):
     magics = ip.magics_manager.magics["line"]
     return {
         "magics": sorted(name for name in magics if name.startswith("spa_")),
+        "cells": [name for name in ip.magics_manager.magics["cell"] if name.startswith("spa_")],
         "matchers": len(ip.Completer.custom_matchers),
         "events": len(ip.events.callbacks["post_run_cell"]),
         "configurables": len(ip.configurables),
@@ -28,7 +29,8 @@ def test_unloading_leaves_nothing(shell):
     loaded = traces(shell.ip)
     unload_ipython_extension(shell.ip)
     bare = traces(shell.ip)
-    assert bare["magics"] == []
+    assert loaded["cells"] == ["spa_criterion"]
+    assert bare["magics"] == bare["cells"] == []
     assert not bare["registry"]
     for key in ("matchers", "events", "configurables"):
         assert bare[key] == loaded[key] - 1

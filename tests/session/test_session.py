@@ -260,7 +260,7 @@ BAD: dict[str, tuple[Callable[[spa.Session], Any], type[Exception], str]] = {
     ),
     "unknown scope": (lambda s: s.prune(ratio=0.5, scope="all"), spa.InfeasibleTarget, r"all.*"),
     "unknown aggregate": (
-        lambda s: s.prune(ratio=0.5, agg="median"), spa.InfeasibleTarget, r"median.*"
+        lambda s: s.prune(ratio=0.5, agg="middle"), spa.InfeasibleTarget, r"middle.*"
     ),
     "unknown layer": (lambda s: s.explain("stam"), spa.InfeasibleTarget, r"stam.*mean stem"),
     "no layer": (lambda s: s.explain(""), spa.InfeasibleTarget, r"no layer"),

@@ -17,6 +17,7 @@ from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph, inline
 from spa_kernel.frontends.onnx.inputs import given_inputs
 from spa_kernel.frontends.onnx.rewrites import After
 from spa_kernel.frontends.onnx.tensors import Tensors
+from spa_kernel.frontends.onnx.timing import OnnxTimed
 from spa_kernel.graph.ir import Graph
 
 LIMIT = 2**31 - 2**24
@@ -86,6 +87,20 @@ class OnnxBackend(Backend):
         except BaseException:
             change.revert()
             raise
+
+    @property
+    def given(self) -> Any:
+        return self._given or None
+
+    def timed(
+        self, coupling: Coupling | None = None, removed: np.ndarray | None = None
+    ) -> OnnxTimed:
+        self.check()
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.model)
+        if coupling is not None and removed is not None:
+            OnnxBackend(copy, self._given).apply(coupling, removed, verify=False)
+        return OnnxTimed(copy, self._given)
 
     def check(self) -> None:
         if signature(self.model) != self._signature:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from spa_kernel.frontends.backend import Backend, Change, Verification
 from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, quiet_eval, record
 from spa_kernel.frontends.torch.recorder import Recorder
 from spa_kernel.frontends.torch.statistics import Run, compute
+from spa_kernel.frontends.torch.timing import TorchTimed, copied
 from spa_kernel.graph.ir import Graph
 from spa_kernel.plan.cost import CostModel
 from spa_kernel.surgery.torch import Copies, follows, operate
@@ -99,6 +101,27 @@ class TorchBackend(Backend):
         journal.after = turn
         return journal, verification
 
+    @property
+    def given(self) -> Any:
+        args, kwargs = self.inputs
+        return args or kwargs
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        modes = [(module, module.training) for module in self.model.modules()]
+        parameters = [(p, p.requires_grad, p.grad) for p in self.model.parameters()]
+        try:
+            # A backward would add to what is there.
+            for parameter, _, _ in parameters:
+                parameter.grad = None
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+            for parameter, wanted, grad in parameters:
+                parameter.requires_grad_(wanted)
+                parameter.grad = grad
+
     def follows(self, coupling: Coupling, removed: np.ndarray) -> SpaError | None:
         self.check()
         assert self._recorder is not None
@@ -112,6 +135,26 @@ class TorchBackend(Backend):
         return compute(
             name, Run(self.model, self.inputs, self._recorder, coupling, data, loss, seed)
         )
+
+    def timed(
+        self, coupling: Coupling | None = None, removed: np.ndarray | None = None
+    ) -> TorchTimed:
+        self.check()
+        model = copied(self.model)
+        if coupling is not None and removed is not None:
+            assert self._recorder is not None
+            operate(
+                model,
+                self.inputs,
+                self._recorder,
+                coupling,
+                removed,
+                verify=False,
+                flops=0,
+                copies=WeakValueDictionary(),
+                optimizer=None,
+            )
+        return TorchTimed(model, self.inputs)
 
     def _structure(self) -> dict[str, tuple[int, tuple[int, ...]]]:
         return {name: (id(t), tuple(t.shape)) for name, t in self._tensors()}
@@ -147,8 +190,7 @@ class TorchBackend(Backend):
                 tensor.copy_(saved[name])
 
     def example(self) -> bytes:
-        args, kwargs = self.inputs
-        return packed(args or kwargs)
+        return packed(self.given)
 
     @staticmethod
     def open_example(content: bytes) -> Any:

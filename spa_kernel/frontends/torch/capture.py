@@ -138,8 +138,10 @@ def quiet_eval(model: nn.Module) -> Iterator[None]:
 def seeded() -> Iterator[None]:
     """What a forward draws at random is the same every time; the states are put back afterwards."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
+    # A seed is given to all devices. Asking for their states would start those not in use.
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
             np.random.seed(0)
             random.seed(0)

@@ -286,6 +286,7 @@ def usable(
 
 
 Cache = dict[Any, Trial]
+Trying = Callable[[Call], Trial]
 
 
 def try_out(
@@ -295,7 +296,7 @@ def try_out(
     bound: dict[str, Any],
     at: torch.device,
     cache: Cache,
-) -> Callable[[Call], Trial]:
+) -> Trying:
     """A function that tries a recorded call out; nothing is done before it is called."""
 
     def trial(call: Call) -> Trial:

@@ -5,6 +5,7 @@ On meta tensors no weight is copied and nothing computed; for real where values 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -20,13 +21,15 @@ from spa_kernel.frontends.torch.literals import unknown_sizes
 from spa_kernel.frontends.torch.meta import like, plain_shape
 from spa_kernel.frontends.torch.passes import Pass
 from spa_kernel.frontends.torch.places import Places
-from spa_kernel.frontends.torch.probe import Cache, try_out
+from spa_kernel.frontends.torch.probe import Cache, Trying, try_out
 from spa_kernel.frontends.torch.tables import mark_tables
 from spa_kernel.frontends.torch.views import View, Views, written
 from spa_kernel.graph.ir import Graph, Node, Value
 from spa_kernel.graph.sizes import SizeUse
 
 FACTORIES = {f"aten::new_{kind}" for kind in ("empty", "zeros", "ones", "full")}
+UNSAFE_VIEWS = "_unsafe_view", "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"
+"""Views that their schema does not call so."""
 VALUE_DEPENDENT = "aten::_local_scalar_dense", "aten::nonzero", "aten::equal"
 
 
@@ -63,6 +66,8 @@ class Recorder(TorchDispatchMode):
         self.real = real
         self.decisions = Decisions(decisions)
         self.graph = Graph(folds=True)
+        self._memory: dict[Value, Value | None] = {}
+        self.graph.memory = self._memory
         self.module = self.failed = ""
         self.results: list[tuple[int, ...]] = []
         """Shapes of the outputs, those included that no weight has a part in."""
@@ -251,6 +256,8 @@ class Recorder(TorchDispatchMode):
         nodes, outs = self._converted(func, called, args, kwargs, made)
         for node in nodes:
             self._append(node, (*args, *kwargs.items()))
+        if tensors and shares(func):
+            self._memory.update(dict.fromkeys(outs, self._operand(tensors[0])))
         for tensor, value in zip(made, outs, strict=True):
             self.know(tensor, value)
         if signature(func)[1]:
@@ -270,8 +277,13 @@ class Recorder(TorchDispatchMode):
         name = f"{short(func)}_{len(self.graph.nodes)}"
         outs = [Value(name, tuple(t.shape), "activation", str(t.dtype)[6:]) for t in results]
         call = Call(called, func._overloadname, operands, tuple(outs), self.module, self.source())
-        trial = try_out(func, args, kwargs, bound, self.device, self._trials)
-        return convert(call, trial), outs
+        nodes = convert(call, self._trial(func, args, kwargs, bound))
+        self._memory.update(dict.fromkeys({v for n in nodes for v in n.outputs}.difference(outs)))
+        return nodes, outs
+
+    def _trial(self, func: Any, args: Any, kwargs: Any, bound: Any) -> Trying | None:
+        """How to try out an operator that nobody described."""
+        return try_out(func, args, kwargs, bound, self.device, self._trials)
 
     def _write(self, tensor: torch.Tensor, new: Value, called: str) -> None:
         """A tensor was written to: so were those that it is a view of, and other views of them."""
@@ -286,6 +298,7 @@ class Recorder(TorchDispatchMode):
                 back = [Node(unknown, (before, new), (made,), {}, self.module, self.source())]
             for node in back:
                 self._append(node, ())
+            self._memory.update(dict.fromkeys([v for n in back for v in n.outputs], before))
             new = back[-1].outputs[0] if back else new
             self._values[id(view.parent)] = new
         self._views.spoil(tensor)
@@ -296,6 +309,7 @@ class Recorder(TorchDispatchMode):
         nodes, outs = self._converted(
             func, self._name(func, view.args), view.args, view.kwargs, view.outputs
         )
+        self._memory.update(dict.fromkeys(outs, self._operand(view.parent)))
         return nodes, outs[view.index]
 
     def _renew(self, tensor: torch.Tensor) -> None:
@@ -403,3 +417,10 @@ class Recorder(TorchDispatchMode):
         if isinstance(value, list | tuple) and value and type(value[0]) is not int:
             return [self._to_values(v) for v in value]
         return value
+
+
+@cache
+def shares(func: Any) -> bool:
+    """Whether what a call returns lies in the memory of its first operand."""
+    alias = any(r.alias_info is not None for r in func._schema.returns)
+    return alias or short(func) in UNSAFE_VIEWS

@@ -30,18 +30,18 @@ class Views:
 
     def __init__(self) -> None:
         self._of: dict[int, View] = {}
-        self._family: dict[int, list[torch.Tensor]] = {}
+        self._family: dict[int, set[int]] = {}
         self.stale: set[int] = set()
         """Tensors that were written to through another one since their value was noted."""
 
     def add(self, results: Any, parent: torch.Tensor, func: Any, args: Any, kwargs: Any) -> None:
         """Note the outputs of a call that returns views of ``parent``."""
         outputs = list(results) if isinstance(results, tuple | list) else [results]
-        family = self._family.setdefault(id(self.root(parent)), [])
+        family = self._family.setdefault(id(self.root(parent)), set())
         for index, tensor in enumerate(outputs):
             if tensor is not parent:
                 self._of[id(tensor)] = View(parent, func, args, kwargs, index, outputs)
-                family.append(tensor)
+                family.add(id(tensor))
 
     def get(self, tensor: torch.Tensor) -> View | None:
         return self._of.get(id(tensor))
@@ -63,9 +63,7 @@ class Views:
         """All others of the family have to be made again, after this one was written to."""
         current = {id(tensor), *(id(view.parent) for view in self.chain(tensor))}
         self.stale -= current
-        for other in self._family.get(id(self.root(tensor)), ()):
-            if id(other) not in current:
-                self.stale.add(id(other))
+        self.stale |= self._family.get(id(self.root(tensor)), set()) - current
 
 
 def written(nodes: list[Node], before: Value, old: Value, new: Value) -> list[Node] | None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from spa_kernel import progress
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import DataNeeded
-from spa_kernel.frontends.torch.capture import device_of, seeded, unchanged
+from spa_kernel.frontends.torch.capture import device_of, seeded, shapes, unchanged, uncompiled
 from spa_kernel.frontends.torch.passes import Inputs
 from spa_kernel.frontends.torch.recorder import Recorder
+from spa_kernel.frontends.torch.statistics.kept import Kept
 from spa_kernel.importance.needs import STATISTICS
 
 Compute = Callable[["Run"], Any]
@@ -36,7 +38,7 @@ def statistic(name: str) -> Callable[[Compute], Compute]:
 
 
 def compute(name: str, run: Run) -> Any:
-    """A statistic by name; the model is left as it is.
+    """A statistic by name; the model is left as it is, also after an error.
 
     Raises
     ------
@@ -50,9 +52,20 @@ def compute(name: str, run: Run) -> Any:
         raise DataNeeded(
             f"{name} needs a loss: give loss=, such as torch.nn.functional.cross_entropy"
         )
-    with unchanged(list(run.model.modules())), seeded():
-        torch.manual_seed(run.seed)
+    run.kept = Kept(run.model)
+    with unchanged(list(run.model.modules())), run.kept, seeded(), uncompiled(), plain_attention():
         return _STATISTICS[name](run)
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Attention layers as they are written: their fused shortcut has no gradient and no hooks."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @dataclass
@@ -73,6 +86,8 @@ class Run:
         Batches.
     loss : callable
     seed : int
+    kept : Kept
+        The model's content, put back after every batch; there while a statistic is computed.
     """
 
     model: nn.Module
@@ -82,64 +97,89 @@ class Run:
     data: Any
     loss: Any
     seed: int
+    kept: Kept = field(init=False, repr=False)
 
     def batches(self) -> Iterator[tuple[Any, Any]]:
-        """Batches as (inputs, targets), on the model's device; targets may be ``None``.
+        """Copies of the batches as (inputs, targets), on the model's device.
+
+        A batch that is a dict stands for both: all of it goes to the model as keywords, and to
+        the loss as targets. Otherwise targets are ``None`` where a batch has none. Each batch
+        meets the model as it was at the start, and random numbers are the same each time.
 
         Raises
         ------
         DataNeeded
-            There is no batch, or no targets where a loss needs them.
+            There is no batch.
         """
-        if isinstance(self.data, Iterator):
-            # It can be gone through once only, and some statistics need it twice.
-            self.data = list(self.data)
-        data = (
-            [self.data]
-            if isinstance(self.data, torch.Tensor | Mapping) or pair(self.data)
-            else self.data
-        )
-        if not isinstance(data, Iterable):
+        if not isinstance(self.data, Iterable):
             raise DataNeeded(
                 f"data must be an iterable of batches, not {type(self.data).__name__}: a "
                 "DataLoader, or a list such as [(inputs, targets)]"
             )
-        total = len(data) if hasattr(data, "__len__") else None
-        device, number = device_of(self.model)[0], 0
-        for number, batch in enumerate(data, 1):
+        # Dropout, shuffles and augmentation draw from any of these.
+        torch.manual_seed(self.seed)
+        np.random.seed(self.seed % 2**32)
+        random.seed(self.seed)
+        several = len(self.inputs[0]) > 1
+        device, number, total = device_of(self.model)[0], 0, self.count
+        for number, batch in enumerate([self.data] if one(self.data) else self.data, 1):
             progress.report("running batches", number, total)
             inputs, targets = split(batch)
+            if several and isinstance(inputs, list):
+                # A DataLoader makes lists of tuples.
+                inputs = tuple(inputs)
             yield moved(inputs, device), moved(targets, device)
+            self.kept.restore()
         if not number:
-            raise DataNeeded("data holds no batch")
+            raise DataNeeded(
+                "data holds no batch: give a list or a DataLoader (a generator can be gone "
+                "through only once)"
+            )
 
     @property
     def count(self) -> int | None:
         """Number of batches, where it is known beforehand."""
-        return len(self.data) if hasattr(self.data, "__len__") else None
+        if one(self.data):
+            return 1
+        try:
+            return len(self.data)
+        except TypeError:
+            return None
 
     @contextmanager
-    def parameters(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Stand-ins for all parameters, which share their memory and can be differentiated by.
+    def parameters(self) -> Iterator[dict[str, nn.Parameter]]:
+        """The floating point parameters, frozen ones too; meanwhile each can be differentiated by.
 
-        Neither ``grad`` nor ``requires_grad`` of the model's own tensors is touched.
+        Names are those of the coupling's graph.
         """
-        fast = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)
+        found = {n: p for n, p in self.model.named_parameters() if p.dtype.is_floating_point}
+        frozen = [p for p in found.values() if not p.requires_grad]
         try:
-            with torch.enable_grad():
-                yield {
-                    name: p.detach().requires_grad_(p.dtype.is_floating_point)
-                    for name, p in self.model.named_parameters()
-                }
+            for p in frozen:
+                p.requires_grad_(True)
+            with torch.inference_mode(False), torch.enable_grad():
+                yield found
         finally:
-            torch.backends.mha.set_fastpath_enabled(fast)
+            for p in frozen:
+                p.requires_grad_(False)
 
-    def forward(self, parameters: Mapping[str, torch.Tensor], inputs: Any) -> Any:
-        """The model's output with these parameters; its buffers are not written to."""
-        buffers = {name: b.clone() for name, b in self.model.named_buffers()}
+    def forward(self, inputs: Any) -> Any:
+        """The model's output for the inputs of a batch.
+
+        Raises
+        ------
+        DataNeeded
+            The model does not accept them.
+        """
         args, kwargs = arguments(inputs)
-        return functional_call(self.model, {**buffers, **parameters}, args, kwargs)
+        try:
+            return self.model(*args, **kwargs)
+        except Exception as error:
+            raise DataNeeded(
+                f"the forward of {type(self.model).__name__} fails on a batch of shape "
+                f"{shapes((args, kwargs))}: {type(error).__name__}: {error}. Give batches "
+                "(inputs, targets) whose inputs the model accepts"
+            ) from error
 
     def objective(self, output: Any, targets: Any) -> torch.Tensor:
         """The loss of an output, a scalar.
@@ -147,11 +187,17 @@ class Run:
         Raises
         ------
         DataNeeded
-            There are no targets, or the loss is no scalar that depends on the output.
+            There are no targets, the loss fails, or it is no scalar that depends on the output.
         """
         if targets is None:
             raise DataNeeded("the loss needs targets: give batches of (inputs, targets)")
-        value = self.loss(output, targets)
+        try:
+            value = self.loss(output, targets)
+        except Exception as error:
+            raise DataNeeded(
+                f"loss(output, targets) fails: {type(error).__name__}: {error}. Give a loss and "
+                "targets that fit the model's output"
+            ) from error
         if not isinstance(value, torch.Tensor) or value.numel() != 1 or not value.requires_grad:
             raise DataNeeded(
                 "loss(output, targets) must return one number that depends on the output, not "
@@ -161,26 +207,28 @@ class Run:
         return value.reshape(())
 
 
-def pair(data: Any) -> bool:
-    """Whether this is one batch ``(inputs, targets)`` rather than batches."""
-    return isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], torch.Tensor)
+def one(data: Any) -> bool:
+    """Whether this is one batch (a tensor, a dict, or ``(inputs, targets)``) and not batches."""
+    pair = isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], torch.Tensor)
+    return pair or isinstance(data, torch.Tensor | Mapping)
 
 
 def split(batch: Any) -> tuple[Any, Any]:
-    """A batch as inputs and targets; a pair is taken as both, anything else as inputs."""
+    """A batch as inputs and targets; a pair is taken as both, a dict stands for both."""
     if isinstance(batch, tuple | list) and len(batch) == 2:
         return batch[0], batch[1]
-    return batch, None
+    return batch, batch if isinstance(batch, Mapping) else None
 
 
 def moved(value: Any, device: torch.device) -> Any:
-    """Tensors in containers, on a device."""
+    """Copies of tensors in containers, on a device: a forward may write into its inputs."""
     if isinstance(value, torch.Tensor):
-        return value.to(device)
+        return value.detach().to(device, copy=True)
     if isinstance(value, Mapping):
         return {k: moved(v, device) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(moved(v, device) for v in value)
+        make = getattr(type(value), "_make", type(value))
+        return make(moved(v, device) for v in value)
     return value
 
 

@@ -1,0 +1,26 @@
+"""How large the numbers are that weights are multiplied by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spa_kernel.frontends.torch.statistics.layers import uses
+from spa_kernel.frontends.torch.statistics.observe import Observer, observe
+from spa_kernel.frontends.torch.statistics.run import Run, statistic
+from spa_kernel.frontends.torch.statistics.ways import Means
+from spa_kernel.graph.ir import Node
+
+
+@statistic("input_norm")
+def input_norm(run: Run) -> dict[str, np.ndarray]:
+    means = Means()
+
+    def see(observer: Observer, node: Node, arguments: tuple[Any, ...]) -> None:
+        for use in uses(observer, node, arguments):
+            if use.shape[2]:
+                means.add(use.way, use.spread(use.squares()), use.shape[2])
+
+    observe(run, see)
+    return {name: means.get(name, 1.0).sqrt().cpu().numpy() for name in means.totals}
