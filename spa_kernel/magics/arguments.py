@@ -56,6 +56,14 @@ def factor(text: str) -> float:
     return number
 
 
+def weight(text: str) -> float:
+    """A number from 0 on."""
+    number = _number(text)
+    if not number >= 0:
+        raise ArgumentTypeError(f"{text!r} is below 0")
+    return number
+
+
 def words(text: str) -> list[str]:
     """Words with commas between them."""
     return [word for word in text.split(",") if word]

@@ -132,6 +132,7 @@ class SPAMagics(Magics):
         session = self._session(args.model)
         settings = take.plain(
             args, *TARGETS, "groups", "exclude", "round_to", "rounding", "max_ratio", "min_width",
+            "cost_weight",
             "agg", "norm", "seed",
         )  # fmt: skip
         if not settings.keys() & set(TARGETS):

@@ -54,6 +54,8 @@ LIMITS = together(
     argument("--max-ratio", metavar="R", type=take.fractions,
              help="most that a group may lose, 0.9; or some groups, g3=0.3"),
     argument("--min-width", metavar="N", type=take.positive, help="leave a group N channels"),
+    argument("--cost-weight", metavar="W", type=take.weight,
+             help="0 ranks channels by score, 1 by score per FLOP (or what the target counts)"),
     argument("--seed", metavar="N", type=int, help="for criteria that draw random numbers"),
 )  # fmt: skip
 DOING = together(

@@ -87,13 +87,13 @@ class Ours:
                 need, self.session.analysis.coupling, data, F.cross_entropy, seed
             )
 
-    def plan(self, agg: str, norm: str, scope: str, rf: float) -> spa.Plan:
+    def plan(self, agg: str, norm: str, scope: str, cost: float, rf: float) -> spa.Plan:
         scores = group_scores(
             self.session.analysis.coupling, self.session.backend.array, self.criterion,
             agg, norm, self.seed, self.given,
         )  # fmt: skip
         ready = wrap(lambda context, group: scores.get(group.id), per="channel")
-        return self.session.plan(ready, norm="none", scope=scope, flops=rf)
+        return self.session.plan(ready, norm="none", scope=scope, cost_weight=cost, flops=rf)
 
     def pruned(self, plan: spa.Plan) -> nn.Module:
         self.session.prune(plan, verify=False)

@@ -6,13 +6,14 @@ Debian's package dataset-fashion-mnist, and torch-pruning.
 FOLDER gets the trained network (first, 10 epochs) and the results, one JSON object a line; a run
 that was broken off goes on. What is measured, for RF 2, 4 and 8:
 
-* after: the trained network is pruned, and that is all;
-* renewed: the same, then BatchNorm statistics are re-estimated;
-* tuned: the same as "after", then one epoch of training;
+* after: the trained network is pruned, and that is all ("+ BN": then BatchNorm statistics are
+  re-estimated);
+* tuned: the trained network is pruned, then trained for one epoch;
 * before: a network fresh from its initialisation is pruned, then trained for one epoch.
 
-The first two try many settings (aggregation, norm, scope) of each criterion; "tuned" goes on with
-those that do best in "renewed", "before" with two. Torch-Pruning gets the same weights, batches
+"after" tries many settings (aggregation, norm, scope, weight of the cost) of each criterion;
+"tuned" goes on with those that do best with BatchNorm re-estimated, "before" with one.
+Torch-Pruning gets the same weights, batches
 and schedules, and always all of its scopes. Of all settings that were tried, the one that does
 best on 5,000 pictures held out of the training set is shown, with its accuracy on the 10,000 test
 pictures; for both tools alike.
@@ -44,22 +45,30 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import _accuracy as common
 
 import spa_kernel as spa
-from spa_kernel.importance import AGGREGATIONS
 
+MEASURED = "held_out", "test", "renewed", "renewed_test"
 PEER, OURS = common.PEER, common.OURS
-PHASES = {"before": 1, "tuned": 1, "renewed": 0, "after": 0}
+PHASES = {"before": 1, "tuned": 1, "after": 0}
 """Epochs of training after the prune."""
 
 RFS = 2.0, 4.0, 8.0
-Settings = tuple[str, str, str]
-"""Aggregation, norm, scope."""
+Settings = tuple[str, str, str, float]
+"""Aggregation, norm, scope, weight of the cost."""
 Tries = dict[float, list[Settings]]
 
-SCOPES = "global", "local", "isomorphic"
+SCOPES = ("global", 0.0), ("global", 1.0), ("isomorphic", 0.0), ("local", 0.0)
+"""Scopes of ours, and the weight of the cost in each."""
 BATCH = 128
 HELD_OUT = 5000
 # What says which row it is; the rest of a row is what was measured.
-KEYS = "phase", "tool", "criterion", "agg", "norm", "scope", "target", "seed"
+KEYS = "phase", "tool", "criterion", "agg", "norm", "scope", "cost", "target", "seed"
+# How a row is chosen, and what is then shown, for each kind of column.
+COLUMNS = {
+    "before": ("before", "held_out", "test"),
+    "tuned": ("tuned", "held_out", "test"),
+    "after": ("after", "held_out", "test"),
+    "after + BN": ("after", "renewed", "renewed_test"),
+}
 
 
 class Block(nn.Module):
@@ -180,20 +189,24 @@ class Bench:
         phase = row["phase"]
         if PHASES[phase]:
             train(model, self.train, PHASES[phase], 0.15 if phase == "before" else 0.05)
-        if phase == "renewed":
+        self.look(row, model, "held_out", "test")
+        if phase == "after":
             spa.recalibrate(model, self.train[:2560].batches(BATCH))
-        row["held_out"] = common.correct(model, self.held_out)
+            self.look(row, model, "renewed", "renewed_test")
+
+    def look(self, row: common.Row, model: nn.Module, chosen_by: str, shown: str) -> None:
+        row[chosen_by] = common.correct(model, self.held_out)
         same = "phase", "tool", "criterion", "target", "seed"
         rivals = self.results.find(**{name: row[name] for name in same})
-        if PHASES[phase] or row["held_out"] > max((r["held_out"] for r in rivals), default=0):
-            row["test"] = common.correct(model, self.test)
+        if PHASES[row["phase"]] or row[chosen_by] > max((r[chosen_by] for r in rivals), default=0):
+            row[shown] = common.correct(model, self.test)
 
     def ours(self, phase: str, criterion: str, tries: Tries, seed: int = 0) -> None:
         wanted = [
             {"phase": phase, "tool": OURS, "criterion": criterion, "agg": agg, "norm": norm,
-             "scope": scope, "target": rf, "seed": seed}
+             "scope": scope, "cost": cost, "target": rf, "seed": seed}
             for rf, each in tries.items()
-            for agg, norm, scope in each
+            for agg, norm, scope, cost in each
         ]  # fmt: skip
         wanted = [row for row in wanted if not self.results.known(row)]
         if not wanted:
@@ -201,11 +214,11 @@ class Bench:
         model = self.start(phase)
         ours = common.Ours(model, self.x, criterion, self.score[phase], seed)
         for row in wanted:
-            plan = ours.plan(row["agg"], row["norm"], row["scope"], row["target"])
+            plan = ours.plan(row["agg"], row["norm"], row["scope"], row["cost"], row["target"])
             row |= {"rf": plan.flops[0] / plan.flops[1], "mask": common.digest(plan)}
             same = self.results.find(phase=phase, criterion=criterion, mask=row["mask"], seed=seed)
             if same:
-                row |= {name: same[0][name] for name in ("held_out", "test") if name in same[0]}
+                row |= {name: same[0][name] for name in MEASURED if name in same[0]}
             else:
                 self.measured(row, ours.pruned(plan))
             self.results.add(row)
@@ -227,18 +240,21 @@ class Bench:
         tries: Tries = {}
         for rf in RFS:
             if criterion == "random":
-                tries[rf] = [("mean", "none", "local")]
+                tries[rf] = [("mean", "none", "local", 0.0)]
             elif phase == "before":
-                tries[rf] = [("sum", "none", "global"), ("mean", "mean", "global")]
+                per_element = spa.criteria()[criterion].per == "element"
+                tries[rf] = [("sum", "none" if per_element else "mean", "global", 0.0)]
             elif phase == "tuned":
-                rows = self.results.find(phase="renewed", criterion=criterion, target=rf, tool=OURS)
-                rows.sort(key=lambda row: -row["held_out"])
+                rows = self.results.find(phase="after", criterion=criterion, target=rf, tool=OURS)
+                rows.sort(key=lambda row: -row["renewed"])
                 # The first of those that come to the same choice of channels.
                 distinct = {row["mask"]: row for row in reversed(rows)}
                 best = sorted(distinct.values(), key=rows.index)[: options.tries]
-                tries[rf] = [(row["agg"], row["norm"], row["scope"]) for row in best]
+                tries[rf] = [(r["agg"], r["norm"], r["scope"], r["cost"]) for r in best]
             else:
-                tries[rf] = list(product(options.aggs, options.norms, options.scopes))
+                # Criteria that score channels have nothing to aggregate.
+                aggs = options.aggs[: None if spa.criteria()[criterion].per == "element" else 1]
+                tries[rf] = [(a, n, *s) for a, n, s in product(aggs, options.norms, SCOPES)]
         return tries
 
 
@@ -247,35 +263,37 @@ def job(options: argparse.Namespace, phase: str, tool: str, criterion: str, seed
     torch.set_num_threads(1)
     bench = Bench(options.data, options.work, options.share)
     if tool == PEER:
-        bench.peer(phase, criterion, options.scopes)
+        bench.peer(phase, criterion, options.peer_scopes)
     else:
         bench.ours(phase, criterion, bench.settings(options, criterion, phase), seed)
 
 
-def shown(rows: list[common.Row]) -> float | None:
+def shown(rows: list[common.Row], chosen_by: str, what: str) -> float | None:
     """Test accuracy of the settings that do best on the pictures held out, mean over seeds."""
+    rows = [row for row in rows if chosen_by in row]
     if not rows:
         return None
-    best = max(rows, key=lambda row: row["held_out"])
+    best = max(rows, key=lambda row: row[chosen_by])
     if best["criterion"] == "random":
-        return float(np.mean([row["test"] for row in rows]))
-    return float(best["test"])
+        return float(np.mean([row[what] for row in rows]))
+    return float(best[what])
 
 
 def page(results: common.Results) -> str:
     """The tables, and how many cells are won."""
     names = sorted({(r["tool"] == PEER, r["tool"], r["criterion"]) for r in results.rows})
-    columns = [(phase, rf) for phase in PHASES for rf in RFS]
+    columns = list(product(COLUMNS, RFS))
     table = [
-        "| criterion | " + " | ".join(f"{phase}, RF {rf:g}" for phase, rf in columns) + " |",
+        "| criterion | " + " | ".join(f"{title}, RF {rf:g}" for title, rf in columns) + " |",
         "|---" * (len(columns) + 1) + "|",
     ]
-    cells = {
-        (name, column): shown(
-            results.find(tool=name[1], criterion=name[2], phase=column[0], target=column[1])
-        )
-        for name, column in product(names, columns)
-    }
+
+    def cell(title: str, rf: float, tool: str, **which: str) -> float | None:
+        phase, chosen_by, what = COLUMNS[title]
+        rows = results.find(tool=tool, phase=phase, target=rf, **which)
+        return shown([r for r in rows if which or r["criterion"] != "random"], chosen_by, what)
+
+    cells = {(n, c): cell(*c, n[1], criterion=n[2]) for n, c in product(names, columns)}
     top = {c: max((cells[n, c] or 0 for n in names), default=0) for c in columns}
     for name in names:
         line = [f"{name[2]}, Torch-Pruning" if name[0] else name[2]]
@@ -285,14 +303,12 @@ def page(results: common.Results) -> str:
             line.append(f"**{text}**" if value and value == top[column] else text)
         table.append("| " + " | ".join(line) + " |")
     outcomes = []
-    for phase, rf in columns:
-        rows = results.find(tool=OURS, phase=phase, target=rf)
-        mine = shown([row for row in rows if row["criterion"] != "random"])
-        peer = shown(results.find(tool=PEER, phase=phase, target=rf))
+    for title, rf in columns:
+        mine, peer = cell(title, rf, OURS), cell(title, rf, PEER)
         if mine is not None and peer is not None:
             error = math.sqrt(peer * (1 - peer) / 10_000)
             better = "won" if mine > peer + error else "lost" if mine < peer - error else "tied"
-            outcomes.append(f"{phase}, RF {rf:g}: {better}, {100 * mine:.2f} to {100 * peer:.2f}")
+            outcomes.append(f"{title}, RF {rf:g}: {better}, {100 * mine:.2f} to {100 * peer:.2f}")
     return "\n".join([*table, "", *(f"* {line}" for line in outcomes), ""])
 
 
@@ -303,10 +319,10 @@ def main() -> None:
     parser.add_argument("--phases", nargs="*", default=list(reversed(PHASES)), choices=PHASES)
     parser.add_argument("--criteria", nargs="*", default=list(spa.criteria()))
     parser.add_argument("--peer", nargs="*", default=["magnitude", "taylor", "fpgm"])
-    parser.add_argument("--aggs", nargs="*", default=list(AGGREGATIONS))
-    parser.add_argument("--norms", nargs="*", default=["none", "mean", "gaussian"])
-    parser.add_argument("--scopes", nargs="*", default=list(SCOPES))
-    parser.add_argument("--tries", type=int, default=2, help="settings of a criterion in tuned")
+    parser.add_argument("--aggs", nargs="*", default=["sum", "mean"])
+    parser.add_argument("--norms", nargs="*", default=["none", "mean"])
+    parser.add_argument("--peer-scopes", nargs="*", default=["global", "local", "isomorphic"])
+    parser.add_argument("--tries", type=int, default=1, help="settings of a criterion in tuned")
     parser.add_argument("--share", type=float, default=1.0, help="of the training pictures")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--page", type=Path, help="write the tables here")

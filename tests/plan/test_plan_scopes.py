@@ -12,6 +12,7 @@ from plan_networks import Maker, assert_sound, random_network, random_scores
 from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.plan import CostModel, Plan, make_plan
 from spa_kernel.plan.cells import structures
+from spa_kernel.plan.task import per_cost
 
 SEEDS = st.integers(0, 10**6)
 SPREADS = st.sampled_from(["global", "local", "isomorphic"])
@@ -249,3 +250,38 @@ def test_a_table_is_a_budget_like_any_other() -> None:
     plan = plan_of(make, latency=2.0, table=table)
     assert plan.widths == plan_of(make, params=2.0).widths
     assert plan.settings["latency"] == 2.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(SIZES, SEEDS, st.floats(1.1, 3))
+def test_channels_are_ranked_by_score_per_cost(sizes: list[int], seed: int, flops: float) -> None:
+    make = free_network(sizes)
+    scores = random_scores(make.coupling, seed)
+    measure = CostModel(make.graph, make.coupling).measure("flops")
+    cost = measure.slope(np.zeros(make.coupling.count, dtype=bool))
+    rated = {g.id: scores[g.id] / cost[g.labels] for g in make.coupling.groups}
+    wishes: dict[str, Any] = {"flops": flops, "max_ratio": 1.0}
+    try:
+        wanted = plan_of(make, rated, **wishes)
+    except InfeasibleTarget:
+        return
+    got = plan_of(make, scores, cost_weight=1, **wishes)
+    assert got.flops == wanted.flops
+    assert {k: v.tolist() for k, v in got.removed.items()} == {
+        k: v.tolist() for k, v in wanted.removed.items()
+    }
+
+
+def test_what_is_better_gone_goes_first_where_it_costs_most() -> None:
+    scores, cost = np.array([-1.0, -1.0, 1.0, 1.0]), np.array([1.0, 4.0, 1.0, 4.0])
+    assert np.argsort(per_cost(scores, cost, 1.0)).tolist() == [1, 0, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "says"),
+    [({"flops": 2.0, "cost_weight": -1}, "use 0 or more"),
+     ({"ratio": 0.5, "cost_weight": 1}, "says nothing with ratio")],
+)  # fmt: skip
+def test_cost_weights_that_cannot_be_meant(wishes: dict[str, Any], says: str) -> None:
+    with pytest.raises(InfeasibleTarget, match=says):
+        plan_of(free_network([8, 8]), **wishes)
