@@ -195,3 +195,32 @@ def test_what_a_forward_writes_is_taken_back(middle: Callable[..., Any], real: b
     before = state(model)
     spa.analyze(model, SHAPE)
     assert not differences(before, state(model))
+
+
+class HookedOnce(torch.nn.Module):
+    """Hangs a hook on a layer in its first forward, and notes that it did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 6)
+        self.head = torch.nn.Linear(6, 3)
+        self.seen: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "hooked"):
+            self.hooked = True
+            self.layer.register_forward_hook(lambda *_: self.seen.append(1))
+        self.seen.clear()
+        x = self.layer(x).relu()
+        return self.head(x * len(self.seen))
+
+
+def test_hooks_that_a_forward_installs_are_taken_back_with_what_notes_them() -> None:
+    model, x = HookedOnce(), torch.randn(2, 4)
+    session = spa.analyze(model, x)
+    assert not model.layer._forward_hooks
+    model(x)
+    assert model.seen == [1]
+    session.prune(ratio=0.5)
+    model(x)
+    assert model.seen == [1]

@@ -267,7 +267,6 @@ BAD: dict[str, tuple[Callable[[spa.Session], Any], type[Exception], str]] = {
     "rounding to zero": (
         lambda s: s.prune(ratio=0.5, round_to=0), spa.InfeasibleTarget, r"round_to.*0"
     ),
-    "latency": (lambda s: s.prune(latency=2.0), spa.InfeasibleTarget, r"latency.*ratio="),
     "plan and wishes": (
         lambda s: s.prune(s.plan(ratio=0.5), ratio=0.5), spa.InfeasibleTarget, r"ratio.*not both"
     ),

@@ -6,6 +6,7 @@ import random
 import sys
 import textwrap
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
@@ -78,13 +79,13 @@ def _tensor(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 @contextmanager
 def unchanged(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Take back what a forward writes into its modules: caches, counters, new attributes."""
+    """Take back what a forward writes into its modules: caches, counters, attributes, hooks."""
     before = [(m.__dict__, m.__dict__.copy()) for m in modules]
     containers = [
         (value, value.copy())
         for _, attributes in before
         for value in attributes.values()
-        if type(value) in (dict, list, set)
+        if type(value) in (dict, list, set, OrderedDict)
     ]
     try:
         yield
@@ -99,7 +100,10 @@ def unchanged(modules: Iterable[nn.Module]) -> Iterator[None]:
             if (
                 len(container) != len(copy)
                 or any(map(is_not, container, copy))
-                or (type(container) is dict and any(map(is_not, container.values(), copy.values())))
+                or (
+                    isinstance(container, dict)
+                    and any(map(is_not, container.values(), copy.values()))
+                )
             ):
                 container.clear()
                 (container.extend if type(container) is list else container.update)(copy)
