@@ -76,7 +76,12 @@ class Names:
             return value
         session = self._sessions.get(id(value))
         if session is None or self._models[session] is not value:
-            return None
+            # It may have been analysed without a command: session = spa.analyze(net, x).
+            made = {id(v): v for v in self._values() if _is_session(v) and v.model is value}
+            if len(made) != 1:
+                return None
+            (session,) = made.values()
+            self.keep(name, session)
         self._kept[session] = name
         return session
 

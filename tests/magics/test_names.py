@@ -67,3 +67,16 @@ def test_a_model_in_a_list_keeps_its_history(analysed):
 def test_functions_and_classes_are_no_models(shell):
     shell("class Other(nn.Module): pass\ndef f(): pass")
     assert magics(shell).names.models() == ["net"]
+
+
+def test_a_session_made_without_a_command_is_found_by_its_model(shell):
+    shell.ns["mine"] = spa.analyze(shell.ns["net"], shell.ns["x"])
+    assert magics(shell).names.session("net") is shell.ns["mine"]
+    assert shell("%spa_prune net --flops 1.5").rf >= 1.5
+    assert len(shell.ns["mine"].history) == 2
+
+
+def test_of_two_sessions_made_without_a_command_none_is_meant(shell):
+    for name in ("one", "other"):
+        shell.ns[name] = spa.analyze(shell.ns["net"], shell.ns["x"])
+    assert magics(shell).names.session("net") is None

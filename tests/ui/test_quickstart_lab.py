@@ -1,28 +1,13 @@
-"""The tutorial in JupyterLab, in a browser, in both themes.
-
-Screenshots go to the folder named by SPA_SCREENSHOTS, if it is set.
-"""
-
-from __future__ import annotations
-
-import os
-from pathlib import Path
+"""The tutorial in JupyterLab, in a browser, in both themes."""
 
 import pytest
+from driving import command, opened, seen_in_both_themes
 
 pytestmark = pytest.mark.ui
 
 
 def test_quickstart(lab, browser, tmp_path):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(lab.page("quickstart.ipynb", "quickstart"))
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
-    page.wait_for_selector(".jp-NotebookPanel-toolbar >> text=Python 3", timeout=60_000)
-    # A kernel that is still connecting loses what it is asked to run.
-    page.wait_for_selector("text=Python 3 (ipykernel) | Idle", timeout=120_000)
-    page.wait_for_timeout(1000)
+    page, problems = opened(lab, browser, "quickstart.ipynb")
     command(page, "notebook:run-all-cells")
     page.wait_for_selector(".jp-OutputArea-output >> text=after undo", timeout=300_000)
 
@@ -44,49 +29,5 @@ def test_quickstart(lab, browser, tmp_path):
     )
     assert problems == []
 
-    folder = Path(os.environ.get("SPA_SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    command(page, "application:toggle-left-area")
-    for theme in ("Light", "Dark"):
-        command(page, "apputils:change-theme", theme=f"JupyterLab {theme}")
-        page.wait_for_selector(f'body[data-jp-theme-name="JupyterLab {theme}"]', state="attached")
-        page.wait_for_timeout(1000)
-        for number, view in enumerate(views.all()):
-            assert contrast(view) > 7
-            view.scroll_into_view_if_needed()
-            page.wait_for_timeout(150)
-            page.screenshot(path=folder / f"{theme.lower()}-{number}.png")
+    seen_in_both_themes(page, views, tmp_path)
     page.close()
-
-
-def command(page, name, **arguments):
-    """Run one of JupyterLab's commands."""
-    page.evaluate(
-        "([name, given]) => window.jupyterapp.commands.execute(name, given)", [name, arguments]
-    )
-
-
-def contrast(view):
-    """How much the text of a view stands out from its ground, as WCAG counts it (1 to 21)."""
-    text, ground = view.evaluate(
-        """view => {
-            const parts = colour => colour.match(/[\\d.]+/g).map(Number);
-            let node = view;
-            while (node && (parts(getComputedStyle(node).backgroundColor)[3] ?? 1) === 0)
-                node = node.parentElement;
-            return [parts(getComputedStyle(view).color),
-                    parts(getComputedStyle(node).backgroundColor)];
-        }"""
-    )
-    alpha = text[3] if len(text) > 3 else 1
-    seen = [alpha * t + (1 - alpha) * g for t, g in zip(text[:3], ground[:3], strict=True)]
-    low, high = sorted((luminance(seen), luminance(ground[:3])))
-    return (high + 0.05) / (low + 0.05)
-
-
-def luminance(colour):
-    linear = [
-        c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4
-        for c in (part / 255 for part in colour)
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
