@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +113,10 @@ class Backend(ABC):
     @abstractmethod
     def given(self) -> Any:
         """The example inputs as the constructor takes them."""
+
+    def settings(self) -> Callable[[], None]:
+        """A function that puts back what a `Change` does not hold, such as train and eval mode."""
+        return lambda: None
 
     @contextmanager
     def lent(self) -> Iterator[None]:

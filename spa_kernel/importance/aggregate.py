@@ -253,7 +253,7 @@ def finite(scores: Any, chosen: Criterion, where: str) -> np.ndarray:
     if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
         raise InfeasibleTarget(
             f"criterion {chosen.name!r} made a score that is not finite for {where!r}: look for "
-            "NaN or infinity in its weights"
+            "NaN or infinity in the weights and the data"
         )
     return array
 

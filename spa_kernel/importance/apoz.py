@@ -14,7 +14,8 @@ def apoz(context: Context, group: Group) -> np.ndarray | None:
     -----
     ``I(c) = 1 - mean over the rectified activations that carry c ( zeros / entries )``: one less
     the average percentage of zeros of Hu et al., "Network Trimming" (arXiv 1607.03250), here over
-    every Relu, Clip, HardSwish, HardSigmoid, Shrink and Threshold that a coupled channel passes.
+    every Relu, Clip at zero, HardSwish, HardSigmoid, Shrink and Threshold that a coupled channel
+    passes.
     Groups with a channel that passes none (smooth activations never are zero) stay whole.
 
     Needs batches of inputs.

@@ -63,8 +63,9 @@ STATISTICS: dict[str, Statistic] = {
     ),
     "zero_share": Statistic(
         "data",
-        "float64 (labels,): share of zeros, 0 ... 1, in what comes out of rectifiers (Relu, Clip, "
-        "HardSwish, ...), mean over those that carry the coupled channel; NaN where none does",
+        "float64 (labels,): share of zeros, 0 ... 1, in what comes out of rectifiers (Relu, Clip "
+        "at zero, HardSwish, ...), mean over those that carry the coupled channel; NaN where none "
+        "does",
     ),
     "feature_rank": Statistic(
         "data",

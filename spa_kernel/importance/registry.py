@@ -190,7 +190,7 @@ def find(name: str | Criterion | Scorer) -> Criterion:
         return name
     if callable(name):
         return wrap(name)
-    if name in _CRITERIA:
+    if isinstance(name, str) and name in _CRITERIA:
         return _CRITERIA[name]
     near = difflib.get_close_matches(str(name), _CRITERIA, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""

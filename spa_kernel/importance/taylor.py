@@ -17,7 +17,8 @@ def taylor(context: Context, group: Group) -> np.ndarray:
     Neural Network Pruning" (arXiv 1906.10771). The sum is over the weights that read the coupled
     channel in convolutions and matrix products, which is the derivative of the loss by a gate on
     the channel; those that make it would count the same once more. (Over all of its parameters
-    where nothing reads it, as with query and key of an attention.) With batches of a single
+    where nothing reads it, as with query and key of an attention; a weight that is used several
+    times, as a tied embedding, counts with all of its uses.) With batches of a single
     picture it is Fisher pruning (arXiv 1801.05787): many small batches say more than a few large
     ones. ``agg`` has no part in it. Needs data with targets, and a loss.
     """

@@ -23,7 +23,7 @@ from spa_kernel.magics.command import command
 from spa_kernel.magics.names import Names
 from spa_kernel.magics.options import DOING, LIMITS, MODEL, NUMBER, SCOPES, SCORES, TARGET
 from spa_kernel.magics.outcome import Cost, Criteria, Groups, Importance, Written
-from spa_kernel.session.pruning import TARGETS
+from spa_kernel.plan.arguments import TARGETS
 
 
 @magics_class

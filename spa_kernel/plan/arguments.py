@@ -63,8 +63,8 @@ def check_widths(round_to: int | None, rounding: Rounding | None, min_width: int
 
 def check_cost_weight(value: float, target: str) -> None:
     """Raise `InfeasibleTarget` where a weight for costs cannot be meant."""
-    if checked_number("cost_weight", value) < 0:
-        raise InfeasibleTarget(f"cost_weight={value}: use 0 or more, such as cost_weight=1")
+    if not 0 <= checked_number("cost_weight", value) <= 10:
+        raise InfeasibleTarget(f"cost_weight={value}: use 0 up to 10, such as cost_weight=1")
     if value and target == "ratio":
         raise InfeasibleTarget(
             f"cost_weight={value} says nothing with ratio, which costs nothing: give a target such "

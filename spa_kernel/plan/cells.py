@@ -61,7 +61,10 @@ def named(groups: list[Group], spread: Mapping[str, Choice]) -> np.ndarray:
     cells = np.full(len(groups), -1, dtype=np.int64)
     names = list(spread)
     for number, name in enumerate(names):
-        for hits in matching(groups, spread[name], f"scope {name!r}", members=False):
+        chosen = matching(groups, spread[name], f"scope {name!r}", members=False)
+        if not chosen:
+            raise InfeasibleTarget(f"scope {name!r} names no group: leave it out, or name groups")
+        for hits in chosen:
             for group in hits:
                 other = cells[position[group.id]]
                 if other not in (-1, number):

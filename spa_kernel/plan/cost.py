@@ -97,7 +97,9 @@ class CostModel:
             FLOPs of one forward with the example input; elements of all parameters (not
             buffers); bytes of activations at the worst moment of that forward.
         """
-        return self._exact(quantity)
+        if quantity == "memory":
+            return self._memory
+        return self._flops if quantity == "flops" else self._params
 
     def flops(self, removed: np.ndarray) -> int:
         """FLOPs of one forward with the example input, after removing labels (bool mask)."""
@@ -111,14 +113,6 @@ class CostModel:
         """Bytes of activations at the worst moment, after removing labels (bool mask)."""
         return self._memory.count(removed)
 
-    def count(self, quantity: Quantity, removed: np.ndarray) -> int:
-        """A cost by name, after removing labels (bool mask)."""
-        return self._exact(quantity).count(removed)
-
-    def slope(self, quantity: Quantity, removed: np.ndarray) -> np.ndarray:
-        """A cost's `Measure.slope` by name."""
-        return self._exact(quantity).slope(removed)
-
     def table(self, removed: np.ndarray | None = None) -> list[NodeCost]:
         """FLOPs of every operator that costs any, in the order of execution."""
         nothing = np.zeros(self.axes.count, dtype=bool)
@@ -128,8 +122,3 @@ class CostModel:
             NodeCost(name, op, int(b), int(a))
             for (name, op), b, a in zip(self._nodes, before, after, strict=True)
         ]
-
-    def _exact(self, quantity: Quantity) -> Total | PeakMemory:
-        if quantity == "memory":
-            return self._memory
-        return self._flops if quantity == "flops" else self._params

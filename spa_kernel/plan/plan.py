@@ -74,7 +74,6 @@ class Plan(Rich):
             bool, one per label.
         settings : mapping, optional
         """
-        nothing = np.zeros_like(removed)
         gone = {g.id: np.flatnonzero(removed[g.labels]) for g in coupling.groups}
         cut = {name: indices for name, indices in gone.items() if indices.size}
         return cls(
@@ -82,7 +81,7 @@ class Plan(Rich):
             removed=cut,
             flops=(cost.base[0], cost.flops(removed)),
             params=(cost.base[1], cost.params(removed)),
-            memory=(cost.count("memory", nothing), cost.memory(removed)),
+            memory=(int(cost.measure("memory").base), cost.memory(removed)),
             widths={g.id: (g.size, g.size - gone[g.id].size) for g in coupling.groups},
             members={g.id: list(g.members) for g in coupling.groups if g.id in cut},
             settings=dict(settings or {}),

@@ -159,7 +159,7 @@ def make_plan(
         [f"max_ratio={max_ratio} (no group loses more)"] if most.min(initial=1) < 1 else []
     )
     task.bounds += [f"min_width={min_width}"] if min_width > 1 else []
-    if value == 0 or not named.any():
+    if value == 0 or (isinstance(value, Mapping) and not named.any()):
         removed = np.zeros(coupling.count, dtype=bool)
     elif isinstance(value, Mapping):
         # Groups without a ratio may have to go with others.

@@ -141,8 +141,13 @@ class Task:
 
     def by_cost(self, measure: Measure, target: float) -> np.ndarray:
         """Bool mask over labels that go, for a budget."""
-        if target == 1 or measure.base == 0:
+        if target == 1:
             return np.zeros(self.coupling.count, dtype=bool)
+        if measure.base == 0:
+            raise InfeasibleTarget(
+                f"{measure.name}={target} cannot be reached: this model has no {measure.name} that "
+                "are counted; give another target"
+            )
         if self.cost_weight:
             nothing = np.zeros(self.coupling.count, dtype=bool)
             worth = measure.slope(nothing)

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from spa_kernel.errors import InfeasibleTarget
+from spa_kernel.plan.arguments import TARGETS
 from spa_kernel.plan.plan import Members, Plan
 
 FORMAT = "spa_kernel plan"
 VERSION = 1
+LARGEST = 10**100
+"""Of any number: costs may be more than int64 holds, but are divided as floats."""
 
 
 def to_json(plan: Plan) -> str:
@@ -107,7 +110,7 @@ def from_json(text: str) -> Plan:
         memory=count_pair(top.get("memory"), "memory"),
         widths=widths,
         members={n: member_list(m, n) for n, m in field(top, "members").items()},
-        settings=dict(field(top, "settings")),
+        settings=wishes(field(top, "settings")),
         latency=seconds_pair(top.get("latency")),
     )
 
@@ -141,6 +144,8 @@ def whole(value: Any, what: str) -> int:
     """A non-negative integer; ``true`` and ``1.0`` are none."""
     if type(value) is not int or value < 0:
         raise damaged(f"{what} must be a whole number of zero or more, not {value!r:.40}")
+    if value > LARGEST:
+        raise damaged(f"{what} is out of range")
     return value
 
 
@@ -161,7 +166,7 @@ def seconds_pair(value: Any) -> tuple[float, float] | None:
     if not isinstance(value, list) or len(value) != 2:
         raise damaged("latency must be two numbers, before and after")
     for part in value:
-        if type(part) not in (int, float) or not 0 < part < float("inf"):
+        if type(part) not in (int, float) or not 0 < part <= LARGEST:
             raise damaged(f"latency must be in seconds, not {part!r:.40}")
     return float(value[0]), float(value[1])
 
@@ -193,6 +198,19 @@ def looked_up(arrays: list[np.ndarray], number: Any, what: str) -> np.ndarray:
         raise damaged(f"{what} names indices that are not there")
     indices: np.ndarray = arrays[number].copy()
     return indices
+
+
+def wishes(settings: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for; what is put into words later is checked, all else is only kept."""
+    for name in TARGETS:
+        value = settings.get(name)
+        parts = value.values() if name == "ratio" and isinstance(value, dict) else [value]
+        for part in parts:
+            if part is not None and (type(part) not in (int, float) or not 0 <= part <= LARGEST):
+                raise damaged(f"{name} must be a number, not {part!r:.40}")
+    if not isinstance(settings.get("scope"), str | dict | None):
+        raise damaged("scope must be a word or an object")
+    return dict(settings)
 
 
 def axis_number(text: str, name: str) -> int:

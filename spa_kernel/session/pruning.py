@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -14,6 +14,7 @@ from spa_kernel import progress
 from spa_kernel.coupling.result import Group
 from spa_kernel.errors import InfeasibleTarget, VerificationFailed
 from spa_kernel.plan import Plan
+from spa_kernel.plan.arguments import TARGETS
 from spa_kernel.session.analysis import Analysis
 from spa_kernel.session.explain import relied_on
 from spa_kernel.session.hypotheses import culprits
@@ -21,8 +22,6 @@ from spa_kernel.session.report import Report
 
 if TYPE_CHECKING:
     from spa_kernel.session.session import Session
-
-TARGETS = "ratio", "flops", "params", "memory", "latency"
 
 
 def carry_out(
@@ -47,11 +46,12 @@ def carry_out(
     session.backend.check()
     notes: list[str] = []
     while True:
-        chosen = plan if isinstance(plan, Plan) else plan()
-        coupling = session.analysis.coupling
-        removed = chosen.mask(coupling)
-        progress.report("applying")
+        coupling, chosen = session.analysis.coupling, None
         try:
+            # Planning for a latency prunes copies, which may not follow either.
+            chosen = plan if isinstance(plan, Plan) else plan()
+            removed = chosen.mask(coupling)
+            progress.report("applying")
             change, verification = session.backend.apply(
                 coupling, removed, verify=verify, optimizer=optimizer
             )
@@ -62,7 +62,11 @@ def carry_out(
             if session.analysis.hold(error.nodes, reason):
                 what = error.nodes[0].where
             else:
-                losing = [g for g in coupling.groups if len(set(chosen.widths[g.id])) > 1]
+                losing = [
+                    group
+                    for group in coupling.groups
+                    if group.prunable and (chosen is None or group.id in chosen.removed)
+                ]
                 held = culprits(session.backend, coupling, losing)
                 if not held:
                     raise
@@ -104,13 +108,10 @@ def in_steps(
         raise InfeasibleTarget(f"steps={steps!r}: use a whole number of 1 or more")
     if between is not None and not callable(between):
         raise InfeasibleTarget(f"between={between!r}: use a function of the session")
-    if isinstance(wishes.get("data"), Iterator):
-        # It could be gone through in the first step only.
-        wishes = {**wishes, "data": list(wishes["data"])}
     # Checks all wishes, and that there is a way there, before anything is done.
     session.plan(**{**wishes, "criterion": "random", "data": None, "loss": None})
     name, goal = next((n, wishes[n]) for n in TARGETS if wishes.get(n) is not None)
-    history, put_back = session.history, settings_of(session)
+    history, put_back = session.history, session.backend.settings()
     known, before, groups = list(history), history.position, session.groups
     reports: list[Report] = []
 
@@ -194,22 +195,6 @@ def origins(start: list[Group], now: list[Group]) -> dict[str, Group]:
             default=group,
         )
     return found
-
-
-def settings_of(session: Session) -> Callable[[], None]:
-    """How to put back what a journal of tensors does not hold: modes and gradients."""
-    if session.framework != "torch":
-        return lambda: None
-    modes = [(module, module.training) for module in session.model.modules()]
-    grads = [(parameter, parameter.grad) for parameter in session.model.parameters()]
-
-    def put_back() -> None:
-        for module, training in modes:
-            module.training = training
-        for parameter, grad in grads:
-            parameter.grad = grad
-
-    return put_back
 
 
 def label(plan: Plan, goal: str = "") -> str:

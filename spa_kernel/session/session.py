@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -141,8 +141,13 @@ class Session(Rich):
         ------
         InfeasibleTarget, DataNeeded
         """
+        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+            raise InfeasibleTarget(f"seed={seed!r}: use a whole number of 0 or more")
         chosen, coupling = find(criterion), self.analysis.coupling
         progress.report("scoring")
+        if len(chosen.needs) > 1 and isinstance(data, Iterator):
+            # Each statistic goes through it.
+            data = list(data)
         given = {"data": data, "loss": loss}
         for need in chosen.needs:
             if need in STATISTICS:
@@ -235,6 +240,9 @@ class Session(Rich):
         Raises
         ------
         InfeasibleTarget, DataNeeded, StaleSession
+        VerificationFailed
+            With ``latency``: a pruned copy that was to be timed does not run, and the error says
+            why. `prune` lets such channels stay, and plans anew.
         """
         self.backend.check()
         scores = self.importance(criterion, data, loss, agg, norm, seed)
@@ -297,16 +305,19 @@ class Session(Rich):
         InfeasibleTarget, DataNeeded, StaleSession, VerificationFailed
             The model is bit for bit what it was.
         """
+        if plan is not None and not isinstance(plan, Plan):
+            raise InfeasibleTarget(
+                f"a plan is needed, not {type(plan).__name__}: session.prune(session.plan(...)), "
+                'or session.prune(criterion="l1", ratio=0.5)'
+            )
         if plan is not None and (wishes or steps != 1):
             wishes = wishes or {"steps": steps}
             raise InfeasibleTarget(
                 f"give a plan or {', '.join(wishes)}, not both: a plan holds its own settings"
             )
-        if plan is not None and not isinstance(plan, Plan):
-            raise InfeasibleTarget(
-                f"a plan is needed, not {type(plan).__name__}: session.prune(session.plan(...)), "
-                "or session.prune(ratio=0.5)"
-            )
+        if isinstance(wishes.get("data"), Iterator):
+            # What cannot follow a prune stays, and the rest is scored anew, as in each step.
+            wishes["data"] = list(wishes["data"])
         if steps != 1 or between is not None:
             return in_steps(self, wishes, steps, between, optimizer=optimizer, verify=verify)
         chosen = partial(self.plan, **wishes) if plan is None else plan

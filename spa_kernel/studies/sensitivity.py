@@ -207,9 +207,9 @@ def row(
 def trial(session: Session, evaluate: Callable[[Any], float], plan: Any) -> float:
     """What the model is worth after a prune, which is taken back."""
     backend, coupling = session.backend, session.analysis.coupling
-    with backend.lent():
-        change, _ = backend.apply(coupling, plan.mask(coupling), verify=False)
-        try:
+    change, _ = backend.apply(coupling, plan.mask(coupling), verify=False)
+    try:
+        with backend.lent():
             return measured(evaluate, session.model)
-        finally:
-            change.undo()
+    finally:
+        change.undo()

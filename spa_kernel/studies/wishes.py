@@ -9,8 +9,8 @@ from typing import Any
 
 from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.importance import find
+from spa_kernel.plan.arguments import TARGETS
 from spa_kernel.session import Session
-from spa_kernel.session.pruning import TARGETS
 
 Wishes = dict[str, Any]
 """Arguments of `Session.prune`."""

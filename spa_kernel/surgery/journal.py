@@ -46,12 +46,16 @@ class Replaced:
 
 @dataclass(eq=False, slots=True)
 class Copied:
-    """A tensor that kept its shape: its content at the time of the prune."""
+    """A tensor that kept its shape: copies of its content and gradient at the time of the prune."""
 
     tensor: torch.Tensor
     data: torch.Tensor
+    grad: torch.Tensor | None
 
     def swap(self) -> None:
+        if self.tensor.is_leaf:
+            grad, self.tensor.grad = self.tensor.grad, self.grad
+            self.grad = grad
         if not torch.equal(self.data, self.tensor.data):
             data = self.tensor.data.clone()
             self.tensor.data.copy_(self.data)
@@ -59,7 +63,7 @@ class Copied:
 
     @property
     def nbytes(self) -> int:
-        return self.data.nbytes
+        return self.data.nbytes + (self.grad.nbytes if self.grad is not None else 0)
 
 
 @dataclass(eq=False, slots=True)
@@ -110,8 +114,9 @@ class Journal(Change):
         self._do(Replaced(tensor, data, grad))
 
     def keep(self, tensor: torch.Tensor, data: torch.Tensor) -> None:
-        """Note a copy of a tensor's present content."""
-        self.entries.append(Copied(tensor, data))
+        """Note a copy of a tensor's present content, and its gradient."""
+        grad = tensor.grad if tensor.is_leaf else None
+        self.entries.append(Copied(tensor, data, None if grad is None else grad.clone()))
 
     def remember(self, owner: Any) -> None:
         """Note which entries a dictionary has, and those of the dictionaries in it."""

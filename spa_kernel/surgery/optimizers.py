@@ -10,6 +10,25 @@ from torch import nn
 from spa_kernel.errors import InfeasibleTarget
 
 
+def check_owner(optimizer: Any, model: nn.Module) -> None:
+    """Check that this is an optimizer, and one of this model.
+
+    Raises
+    ------
+    InfeasibleTarget
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise InfeasibleTarget(
+            f"optimizer= takes a torch.optim.Optimizer, not {type(optimizer).__name__}"
+        )
+    own = set(model.parameters())
+    if not any(p in own for group in optimizer.param_groups for p in group["params"]):
+        raise InfeasibleTarget(
+            f"this {type(optimizer).__name__} has no parameter of {type(model).__name__}: give the "
+            "optimizer that trains this very model, or none"
+        )
+
+
 def check_optimizer(optimizer: Any, model: nn.Module) -> None:
     """Check that an optimizer's state can be cut along with the parameters.
 
@@ -19,19 +38,11 @@ def check_optimizer(optimizer: Any, model: nn.Module) -> None:
     Raises
     ------
     InfeasibleTarget
-        This is no optimizer, it has no parameter of the model, or its state does not fit.
+        As for `check_owner`, or its state does not fit.
     """
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise InfeasibleTarget(
-            f"optimizer= takes a torch.optim.Optimizer, not {type(optimizer).__name__}"
-        )
+    check_owner(optimizer, model)
     kind = type(optimizer).__name__
     own: dict[torch.Tensor, str] = {p: name for name, p in model.named_parameters()}
-    if not any(p in own for group in optimizer.param_groups for p in group["params"]):
-        raise InfeasibleTarget(
-            f"this {kind} has no parameter of {type(model).__name__}: give the optimizer that "
-            "trains this very model, or none"
-        )
     for parameter, entries in optimizer.state.items():
         for key, entry in entries.items():
             if parameter not in own or fits(entry, parameter):

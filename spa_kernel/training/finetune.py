@@ -51,8 +51,8 @@ def finetune(
 ) -> Training:
     """Train a model for a few epochs, in place: forward, loss, backward, step, and no more.
 
-    An interrupt (Ctrl-C, the stop button) ends the training after the step that it fell into, and
-    what was trained until then is kept. Train and eval modes are afterwards what they were; the
+    An interrupt (Ctrl-C, the stop button) ends the training where it is, and what was trained until
+    then is kept. Train and eval modes are afterwards what they were; the
     gradients are cleared.
 
     Parameters
@@ -77,11 +77,13 @@ def finetune(
     Raises
     ------
     InfeasibleTarget
-        This is no torch model, or nothing in it can be trained.
+        This is no torch model, nothing in it can be trained, or the optimizer is another model's.
     DataNeeded
         There are no batches, no targets, or the loss is no scalar.
     """
     import torch
+
+    from spa_kernel.surgery.optimizers import check_owner
 
     model = module(session, "finetune")
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
@@ -91,6 +93,8 @@ def finetune(
         raise InfeasibleTarget(
             f"no parameter of {type(model).__name__} can be trained: all have requires_grad=False"
         )
+    if optimizer is not None:
+        check_owner(optimizer, model)
     batches, result = Batches(session, model, data), Training(epochs=epochs)
     steps = optimizer or torch.optim.AdamW(trained, lr=lr)
     with progress.shown(), modes_kept(model), torch.enable_grad():

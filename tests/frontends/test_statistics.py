@@ -314,6 +314,31 @@ def test_forwards_that_write_into_weights_and_inputs() -> None:
         assert torch.equal(tokens, given)
 
 
+class Caching(nn.Module):
+    """Writes into tensors that lie in a list and in a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(48, 3)
+        self.seen, self.cache = [torch.zeros(3)], {"last": (torch.zeros(3),)}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.layer(x.float().flatten(1))
+        self.seen[0] += 1
+        self.cache["last"][0].copy_(out.detach()[0])
+        return out * self.seen[0]
+
+
+@pytest.mark.parametrize("need", ["gradient", "input_norm", "flow"])
+def test_forwards_that_write_into_tensors_in_containers(need: str) -> None:
+    model = Caching()
+    session = spa.analyze(model, torch.randn(EXAMPLE))
+    kept = [model.seen[0], model.cache["last"][0]]
+    before = [t.clone() for t in kept]
+    session.backend.statistic(need, session.analysis.coupling, batches(), loss)
+    assert all(torch.equal(t, b) for t, b in zip(kept, before, strict=True))
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_every_batch_meets_the_same_model(training: bool) -> None:
     model = made("residual", training)
@@ -513,6 +538,7 @@ def nothing(output: torch.Tensor, targets: torch.Tensor) -> None:
         (None, loss, r"needs data: give data=.*\(inputs, targets\)"),
         (batches(), None, "needs a loss: give loss="),
         ([], loss, "data holds no batch"),
+        ([(torch.zeros(0, 3, 4, 4), torch.zeros(0).long())], loss, "batch 1 of the data is empty"),
         (7, loss, "iterable of batches, not int"),
         ([batches()[0][0]], loss, "needs targets"),
         (batches()[0][0], loss, "needs targets"),

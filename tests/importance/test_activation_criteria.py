@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call, jacrev
 
 import spa_kernel as spa
-from spa_kernel.errors import CaptureError, DataNeeded
+from spa_kernel.errors import CaptureError, DataNeeded, InfeasibleTarget
 from spa_kernel.frontends.torch.statistics import hessian as hessian_module
 from spa_kernel.importance import Context, find
 
@@ -325,7 +325,10 @@ def test_each_head_has_scores_of_its_own() -> None:
 
 
 def test_smooth_activations_are_never_zero() -> None:
-    model = nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+    model = nn.Sequential(
+        nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 8), nn.ReLU(),
+        nn.Linear(8, 5), nn.Hardtanh(), nn.Linear(5, 2),
+    )  # fmt: skip
     session = spa.analyze(model, (1, 4))
     scores = session.importance("apoz", data=[torch.randn(9, 4)])
     named = {g.id: g.name for g in session.groups}
@@ -351,6 +354,24 @@ def test_batches_add_up_and_the_model_is_untouched(name: str) -> None:
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     assert all(m.training and not m._forward_hooks for m in model.modules())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_generator_is_data(criterion: str) -> None:
+    _, session, x = built("attention")
+    wanted = session.importance(criterion, data=[x[:2], x[2:]])
+    got = session.importance(criterion, data=iter([x[:2], x[2:]]))
+    assert wanted.keys() == got.keys()
+    assert all(np.array_equal(scores, got[group]) for group, scores in wanted.items())
+
+
+@pytest.mark.parametrize("criterion", ["activation", "wanda", "obs"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_data_that_are_no_numbers_are_refused(criterion: str, number: float) -> None:
+    _, session, x = built("residual")
+    x[0, 0, 0, 0] = number
+    with pytest.raises(InfeasibleTarget, match="NaN or infinity in the"):
+        session.importance(criterion, data=[x])
 
 
 def test_hessians_that_do_not_fit_take_further_passes(monkeypatch: pytest.MonkeyPatch) -> None:

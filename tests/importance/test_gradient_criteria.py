@@ -14,6 +14,8 @@ from torch import nn
 
 import spa_kernel as spa
 from spa_kernel.coupling.result import Coupling
+from spa_kernel.importance import Context
+from spa_kernel.importance.registry import wrap
 
 EXAMPLE = (2, 3, 4, 4)
 OF_LABELS = ["taylor", "obd", "snip", "grasp", "crop"]
@@ -118,6 +120,32 @@ def test_taylor_is_the_square_of_the_sum(name: str, training: bool) -> None:
             assert score == pytest.approx(np.mean(np.square(sums)), rel=1e-8, abs=1e-16)
 
 
+class Projected(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 5, 2, batch_first=True, proj_size=4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.head(self.lstm(x.flatten(2).transpose(1, 2))[0][:, -1])
+        return result
+
+
+def test_what_a_projection_makes_is_not_read_by_it() -> None:
+    model = Projected().double()
+    session = spa.analyze(model, EXAMPLE)
+    x, y = batches()[1]
+    found = gradients(model, x, y)
+    group = next(g for g in session.groups if ("lstm.weight_hr_l0", 0) in g.members)
+    readers = [
+        dict(model.named_parameters())[n] for n in ("lstm.weight_hh_l0", "lstm.weight_ih_l1")
+    ]
+    grads = [found[n] for n in ("lstm.weight_hh_l0", "lstm.weight_ih_l1")]
+    wanted = sum((p * g).sum(0) for p, g in zip(readers, grads, strict=True)).square()
+    got = session.importance("taylor", [(x, y)], loss, norm="none")[group.id]
+    np.testing.assert_allclose(got, wanted.detach().numpy(), rtol=1e-8)
+
+
 def test_taylor_tells_what_the_loss_loses() -> None:
     # Of a channel that does little, the first order is nearly all.
     torch.manual_seed(0)
@@ -206,6 +234,32 @@ def test_any_iterable_is_data(criterion: str) -> None:
     wanted = session.importance(criterion, batches(), loss)
     by_generator = session.importance(criterion, (b for b in batches()), loss)
     assert all(np.array_equal(wanted[g], by_generator[g]) for g in wanted)
+
+
+def test_a_criterion_may_need_several_statistics_of_a_generator() -> None:
+    def both(context: Context, name: str, array: np.ndarray) -> np.ndarray:
+        return (
+            abs(array * context.given["gradient"][name]) + context.given["squared_gradient"][name]
+        )
+
+    session = spa.analyze(made("residual"), EXAMPLE)
+    chosen = wrap(both, needs=("gradient", "squared_gradient"))
+    wanted = session.importance(chosen, batches(), loss)
+    got = session.importance(chosen, (b for b in batches()), loss)
+    assert all(np.array_equal(wanted[g], got[g]) for g in wanted)
+
+
+@pytest.mark.parametrize("seed", [-1, "one", 2**70])
+@pytest.mark.parametrize("criterion", ["random", "taylor"])
+def test_seeds_that_cannot_be_meant(criterion: str, seed: Any) -> None:
+    session = spa.analyze(made("residual"), EXAMPLE)
+    with pytest.raises(spa.InfeasibleTarget, match="seed="):
+        session.importance(criterion, batches(), loss, seed=seed)
+
+
+@pytest.mark.parametrize("criterion", OF_LABELS)
+def test_one_batch_is_data(criterion: str) -> None:
+    session = spa.analyze(made("residual"), EXAMPLE)
     one: Any = session.importance(criterion, batches()[0], loss)
     listed = session.importance(criterion, batches()[:1], loss)
     assert all(np.array_equal(listed[g], one[g]) for g in listed)

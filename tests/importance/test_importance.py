@@ -27,6 +27,8 @@ def test_registry() -> None:
     assert find(known["l1"]) is known["l1"]
     with pytest.raises(InfeasibleTarget, match="did you mean 'random'"):
         find("randon")
+    with pytest.raises(InfeasibleTarget, match="there is no criterion"):
+        find(["l1"])
 
 
 def test_a_new_criterion_is_one_function() -> None:

@@ -31,11 +31,12 @@ def test_slope_bounds_the_saving_of_one_label(seed: int) -> None:
     removed = (rng.random(coupling.count) < 0.3) & ~coupling.frozen
     cost = CostModel(coupling.graph, coupling)
     for quantity in ("flops", "params"):
-        now, slope = cost.count(quantity, removed), cost.slope(quantity, removed)
+        measure = cost.measure(quantity)
+        now, slope = measure.count(removed), measure.slope(removed)
         for label in np.flatnonzero(~coupling.frozen):
             other = removed.copy()
             other[label] ^= True
-            change = cost.count(quantity, other) - now
+            change = measure.count(other) - now
             assert change >= slope[label] - 1e-6 if removed[label] else -change <= slope[label]
 
 

@@ -279,9 +279,11 @@ def test_what_is_better_gone_goes_first_where_it_costs_most() -> None:
 
 @pytest.mark.parametrize(
     ("wishes", "says"),
-    [({"flops": 2.0, "cost_weight": -1}, "use 0 or more"),
+    [({"flops": 2.0, "cost_weight": -1}, "use 0 up to 10"),
+     ({"flops": 2.0, "scope": {"early": []}}, "'early' names no group"),
+     ({"flops": 2.0, "cost_weight": 300}, "use 0 up to 10"),
      ({"ratio": 0.5, "cost_weight": 1}, "says nothing with ratio")],
 )  # fmt: skip
-def test_cost_weights_that_cannot_be_meant(wishes: dict[str, Any], says: str) -> None:
+def test_wishes_that_cannot_be_meant(wishes: dict[str, Any], says: str) -> None:
     with pytest.raises(InfeasibleTarget, match=says):
         plan_of(free_network([8, 8]), **wishes)

@@ -281,6 +281,18 @@ def test_nothing_asked_is_an_empty_plan() -> None:
         assert not plan.removed and not plan.kept and plan.rf == plan.rp == 1
 
 
+def test_what_costs_nothing_cannot_cost_less() -> None:
+    make = Maker()
+    make.dense(make.axis(make.group(6)), 5, rows=0)
+    with pytest.raises(InfeasibleTarget, match=r"flops=2.0 cannot be reached: this model has no"):
+        plan_of(make, flops=2.0)
+
+
+def test_a_model_without_channels_has_no_plan() -> None:
+    with pytest.raises(InfeasibleTarget, match="nothing can be pruned"):
+        plan_of(Maker(), ratio=0.5)
+
+
 def test_wrong_scores_are_refused() -> None:
     make = random_network(3)
     cost = CostModel(make.graph, make.coupling)

@@ -96,6 +96,14 @@ def broken(change: str) -> str:
         "axis": {"kept": {kept: {"-1": 0}}},
         "axis words": {"kept": {kept: {"first": 0}}},
         "members": {"members": {name: [["w"]]}},
+        "flops of no float": {"flops": [10**400, 1]},
+        "memory of no float": {"memory": [10**400, 1]},
+        "no memory": {"memory": None},
+        "latency of no float": {"latency": [10**400, 1]},
+        "latency below zero": {"latency": [1.0, -1.0]},
+        "target in words": {"settings": {"flops": "two"}},
+        "ratios in words": {"settings": {"ratio": {"g1": "half"}}},
+        "scope": {"settings": {"scope": ["g1"]}},
     }
     return json.dumps(document | changes[change])
 
@@ -119,6 +127,14 @@ def broken(change: str) -> str:
         "axis",
         "axis words",
         "members",
+        "flops of no float",
+        "memory of no float",
+        "no memory",
+        "latency of no float",
+        "latency below zero",
+        "target in words",
+        "ratios in words",
+        "scope",
     ],
 )
 def test_damaged_text_is_refused(change: str) -> None:

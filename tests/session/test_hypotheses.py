@@ -13,6 +13,8 @@ from reference import judge, ordinary
 from torch import nn
 
 import spa_kernel as spa
+from spa_kernel.errors import VerificationFailed
+from spa_kernel.frontends.torch.timing import TorchTimed
 
 
 class Lost(nn.Module):
@@ -85,3 +87,24 @@ def test_only_what_is_in_the_way_stays(way: str, stays: str) -> None:
     assert outcome.error < 1e-9
     assert outcome.lost > 0.3
     assert len(notes) == 1 and f"({stays}) could not follow" in notes[0]
+
+
+def test_also_where_copies_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A latency is planned with pruned copies, which do not follow either."""
+
+    real = TorchTimed.seconds
+
+    def seconds(timed: TorchTimed) -> float:
+        real(timed)
+        return 1e-6 * sum(p.numel() for p in timed.model.parameters())
+
+    monkeypatch.setattr(TorchTimed, "seconds", seconds)
+    for name, value in {"WIDTHS": 2, "COMPARED": (1, 2), "ROUNDS": 1}.items():
+        monkeypatch.setattr(f"spa_kernel.session.latency.{name}", value)
+    session = spa.analyze(Checked("assert"), (1, 3, 8, 8))
+    with pytest.raises(VerificationFailed):
+        session.plan(latency=1.3)
+    report = session.prune(latency=1.3)
+    assert report.rp >= 1.3
+    assert any("(first) could not follow" in note for note in report.notes)
+    session.undo()

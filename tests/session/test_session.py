@@ -271,6 +271,9 @@ BAD: dict[str, tuple[Callable[[spa.Session], Any], type[Exception], str]] = {
         lambda s: s.prune(s.plan(ratio=0.5), ratio=0.5), spa.InfeasibleTarget, r"ratio.*not both"
     ),
     "not a plan": (lambda s: s.prune({"g1": [0]}), spa.InfeasibleTarget, r"dict.*session\.plan"),
+    "a criterion as a plan": (
+        lambda s: s.prune("l2", flops=2), spa.InfeasibleTarget, r"not str.*criterion="
+    ),
     "nothing to undo": (lambda s: s.undo(), spa.InfeasibleTarget, r"nothing to undo"),
     "nothing to redo": (lambda s: s.redo(), spa.InfeasibleTarget, r"nothing to redo"),
     "undo zero": (lambda s: s.undo(0), spa.InfeasibleTarget, r"0.*whole number"),

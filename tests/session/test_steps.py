@@ -181,7 +181,7 @@ class Broken:
 
     def between(self, session: spa.Session) -> None:
         train(session)
-        session.model.eval()
+        session.model.eval().requires_grad_(True)
         self.count()
 
 
@@ -204,6 +204,7 @@ def test_a_failure_takes_all_steps_back(
     session.undo()
     model.train()
     sum(p.square().sum() for p in model.parameters()).backward()
+    model.head.bias.requires_grad_(False)
     before, known = state(model), list(session.history)
     grads = {name: p.grad.clone() for name, p in model.named_parameters()}
     broken = Broken(number, kind)
@@ -215,7 +216,7 @@ def test_a_failure_takes_all_steps_back(
             between=broken.between if where == "between" else train,
         )  # fmt: skip
     assert not differences(before, state(model))
-    assert model.training
+    assert model.training and not model.head.bias.requires_grad
     assert all(torch.equal(p.grad, grads[name]) for name, p in model.named_parameters())
     # What had been undone before can still be done again.
     assert list(session.history) == known

@@ -48,6 +48,13 @@ def disturbing(model: nn.Module) -> float:
     return value
 
 
+def moving(model: nn.Module) -> float:
+    """The same from somebody who needs the model in another type."""
+    value = score(model)
+    model.double()
+    return value
+
+
 def trained(model: nn.Module) -> None:
     """A step downhill."""
     F.cross_entropy(model(EXAMPLE), torch.tensor([0, 1])).backward()

@@ -103,10 +103,14 @@ def test_gradients_are_cut_with_their_parameters(model: Any, session: spa.Sessio
         for axis, index in kept.get(name, {}).items():
             wanted = wanted.index_select(axis, torch.from_numpy(index))
         assert torch.equal(parameter.grad, wanted)
+    # Undo brings back those of parameters that lost nothing as well.
+    F.cross_entropy(model(batch()[0]), batch()[1]).backward()
     session.undo()
     for name, parameter in model.named_parameters():
         if name in grads:
             assert torch.equal(parameter.grad, grads[name])
+        else:
+            assert parameter.grad is None
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -271,7 +275,13 @@ def drop_buffer(model: Any) -> None:
     model.norm.running_mean = None
 
 
-CHANGES = [replace_layer, resize_weight, replace_parameter, add_parameter, drop_buffer]
+def another_type(model: Any) -> None:
+    model.head.double()
+
+
+CHANGES = [
+    replace_layer, resize_weight, replace_parameter, add_parameter, drop_buffer, another_type
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("change", CHANGES)

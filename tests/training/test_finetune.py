@@ -120,3 +120,10 @@ def test_what_is_refused(
         call(session, batches)
     assert all(torch.equal(t, before[n]) for n, t in session.model.named_parameters())
     assert session.model.training
+
+
+def test_the_optimizer_of_another_model_is_refused(session: spa.Session, batches: Any) -> None:
+    other = torch.optim.SGD(type(session.model)().parameters(), 0.1)
+    for wrong, said in (other, "no parameter of Net"), ("adam", "not str"):
+        with pytest.raises(spa.InfeasibleTarget, match=said):
+            spa.finetune(session, batches, cross_entropy, optimizer=wrong)

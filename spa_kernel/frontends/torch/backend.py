@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import reduce
 from io import BytesIO
@@ -18,11 +18,12 @@ from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import CaptureError, SpaError, StaleSession
 from spa_kernel.frontends.backend import Backend, Change, Verification
 from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, quiet_eval, record
-from spa_kernel.frontends.torch.recorder import Recorder
+from spa_kernel.frontends.torch.recorder import Identity, Recorder, identity
 from spa_kernel.frontends.torch.statistics import Run, compute
 from spa_kernel.frontends.torch.timing import TorchTimed, copied
 from spa_kernel.graph.ir import Graph
 from spa_kernel.plan.cost import CostModel
+from spa_kernel.surgery.journal import set_data
 from spa_kernel.surgery.torch import Copies, follows, operate
 
 
@@ -51,7 +52,7 @@ class TorchBackend(Backend):
         self.inputs = normalise_inputs(inputs, *device_of(model))
         self._recorder: Recorder | None = None
         self._copies: Copies = WeakValueDictionary()
-        self._left: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self._left: dict[str, Identity] = {}
 
     def capture(self) -> Graph:
         if self._recorder is None:
@@ -106,21 +107,36 @@ class TorchBackend(Backend):
         args, kwargs = self.inputs
         return args or kwargs
 
-    @contextmanager
-    def lent(self) -> Iterator[None]:
-        modes = [(module, module.training) for module in self.model.modules()]
+    def settings(self) -> Callable[[], None]:
+        modules = [(m, m.training, dict(m._buffers)) for m in self.model.modules()]
+        tensors = [(tensor, tensor.data) for _, tensor in self._tensors()]
         parameters = [(p, p.requires_grad, p.grad) for p in self.model.parameters()]
-        try:
-            # A backward would add to what is there.
-            for parameter, _, _ in parameters:
-                parameter.grad = None
-            yield
-        finally:
-            for module, training in modes:
+
+        def put_back() -> None:
+            # .to(), .cuda() and .double() leave other buffers, and other data in the parameters.
+            for module, training, buffers in modules:
                 module.training = training
+                module._buffers.update(buffers)
+            for tensor, data in tensors:
+                if (tensor.dtype, tensor.device) != (data.dtype, data.device):
+                    tensor.grad = None
+                    set_data(tensor, data)
             for parameter, wanted, grad in parameters:
                 parameter.requires_grad_(wanted)
                 parameter.grad = grad
+
+        return put_back
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        put_back = self.settings()
+        try:
+            # A backward would add to what is there.
+            for parameter in self.model.parameters():
+                parameter.grad = None
+            yield
+        finally:
+            put_back()
 
     def follows(self, coupling: Coupling, removed: np.ndarray) -> SpaError | None:
         self.check()
@@ -156,8 +172,8 @@ class TorchBackend(Backend):
             )
         return TorchTimed(model, self.inputs)
 
-    def _structure(self) -> dict[str, tuple[int, tuple[int, ...]]]:
-        return {name: (id(t), tuple(t.shape)) for name, t in self._tensors()}
+    def _structure(self) -> dict[str, Identity]:
+        return {name: identity(t) for name, t in self._tensors()}
 
     def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         yield from self.model.named_parameters()
@@ -170,7 +186,7 @@ class TorchBackend(Backend):
             raise StaleSession(
                 f"{type(self.model).__name__} was changed from outside since it was analysed: "
                 f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''} "
-                "is another tensor or has another shape. Analyse the model again."
+                "replaced, or of another shape, type or device. Analyse the model again."
             )
 
     def snapshot(self) -> bytes:

@@ -47,6 +47,14 @@ class Mark(NamedTuple):
     decisions: int
 
 
+Identity = tuple[int, torch.Size, torch.dtype, torch.device]
+
+
+def identity(tensor: torch.Tensor) -> Identity:
+    """What stays the same about a tensor while its numbers change."""
+    return id(tensor), tensor.shape, tensor.dtype, tensor.device
+
+
 class Recorder(TorchDispatchMode):
     """Turns every ATen call into a node of the standard graph.
 
@@ -77,7 +85,7 @@ class Recorder(TorchDispatchMode):
         """Whether the Python code's own calls are seen, with the sizes that they pass."""
         self._unwatched: list[Node] = []
         self._arguments: list[tuple[Any, ...]] = []
-        self.structure: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self.structure: dict[str, Identity] = {}
         """Identity and shape of each stored tensor, to tell whether the model was changed."""
         self._values: dict[int, Value] = {}
         self._stored: dict[int, Value] = {}
@@ -98,7 +106,7 @@ class Recorder(TorchDispatchMode):
                 value.data = tensor.detach().cpu().numpy()
             self._stored[id(tensor)] = self.graph.stored[name] = value
             if kind != "attribute":
-                self.structure[name] = id(tensor), value.shape
+                self.structure[name] = identity(tensor)
         for one, other in sharing(model):
             both = self.graph.stored[one], self.graph.stored[other]
             self._append(Node("SharedMemory", both, (), {}, one), ())

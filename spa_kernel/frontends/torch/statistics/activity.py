@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from spa_kernel.coupling.result import Coupling
-from spa_kernel.errors import CaptureError
+from spa_kernel.errors import CaptureError, InfeasibleTarget
 from spa_kernel.frontends.torch.statistics.layers import CONVOLUTIONS, letters
 from spa_kernel.frontends.torch.statistics.observe import Observer, observe
-from spa_kernel.frontends.torch.statistics.run import Run, statistic
+from spa_kernel.frontends.torch.statistics.run import Run, statistic, wide
 from spa_kernel.graph.ir import Axis, Graph, Node, Value
 
 KINDS = {
@@ -21,7 +21,7 @@ KINDS = {
 }  # fmt: skip
 """Operators that read channels; torch takes one or the other product by how tensors lie."""
 RECTIFIERS = frozenset("Relu Clip ThresholdedRelu Shrink HardSwish HardSigmoid".split())
-"""Entry by entry, and exactly zero for a whole range of inputs."""
+"""Entry by entry, and exactly zero for a range of inputs (Clip: where a limit is zero)."""
 PICTURES = 32
 """Most pictures whose feature maps have their rank worked out."""
 
@@ -63,7 +63,14 @@ def made(node: Node) -> list[Reading]:
 
 def rectified(node: Node) -> list[Reading]:
     """What comes out of a rectifier."""
-    return [(v, tuple(range(v.ndim))) for v in node.outputs if node.op in RECTIFIERS]
+    if node.op not in RECTIFIERS or (node.op == "Clip" and 0 not in limits(node)):
+        return []
+    return [(v, tuple(range(v.ndim))) for v in node.outputs]
+
+
+def limits(node: Node) -> tuple[Any, Any]:
+    """The least and the largest number that a Clip lets through."""
+    return node.attrs.get("min"), node.attrs.get("max")
 
 
 class Profiler:
@@ -152,10 +159,17 @@ def profiles(
     ------
     CaptureError
         On a batch the forward goes another way than on the example input.
+    InfeasibleTarget
+        Activations are not finite.
     """
     profiler = Profiler(run.coupling, chosen, measure)
     observe(run, profiler.see, profiler.end, alike=True)
     for key, total in profiler.totals.items():
+        if not total.isfinite().all():
+            raise InfeasibleTarget(
+                f"activations of shape {list(key[0].shape)} are not finite: look for NaN or "
+                "infinity in the data and the weights"
+            )
         yield run.coupling.axes[key], (total / profiler.counts[key]).cpu().numpy()
 
 
@@ -182,7 +196,7 @@ def others(x: torch.Tensor, axis: int) -> list[int]:
 
 def squares(x: torch.Tensor, axis: int, _: int) -> tuple[torch.Tensor, int]:
     """Sums of squares."""
-    x = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    x = wide(x)
     norms = torch.linalg.vector_norm(x, dim=others(x, axis)) if x.ndim > 1 else x.abs()
     return norms.double().square(), x.numel() // max(x.shape[axis], 1)
 
@@ -198,8 +212,7 @@ def ranks(x: torch.Tensor, axis: int, before: int) -> tuple[torch.Tensor, int]:
     """Ranks of the feature maps of the first few pictures, summed; only where there are maps."""
     if x.ndim != 4 or axis != 1 or min(x.shape[2:]) < 2:
         return x.new_zeros(0), 0
-    few = x[: max(0, PICTURES - before)]
-    few = few if few.dtype in (torch.float32, torch.float64) else few.float()
+    few = wide(x[: max(0, PICTURES - before)])
     return torch.linalg.matrix_rank(few).sum(0).double(), len(few)
 
 
@@ -227,6 +240,7 @@ def relative(run: Run, chosen: Callable[[Node], list[Reading]]) -> np.ndarray:
 
 @statistic("activation_size")
 def activation_size(run: Run) -> np.ndarray:
+    run.again()
     sizes = relative(run, read)
     missing = [g for g in run.coupling.groups if g.prunable and np.isnan(sizes[g.labels]).any()]
     return np.where(np.isnan(sizes), relative(run, made), sizes) if missing else sizes

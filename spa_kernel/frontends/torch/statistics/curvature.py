@@ -39,9 +39,7 @@ def products(run: Run, temperature: float) -> Iterator[Tensors]:
 
     ``H g`` is the derivative of ``sum(v * g)`` where ``v`` is ``g`` as a constant.
     """
-    if isinstance(run.data, Iterator):
-        # It is gone through twice.
-        run.data = list(run.data)
+    run.again()
     # The faster kinds of attention cannot be differentiated twice.
     with sdpa_kernel(SDPBackend.MATH), run.parameters() as parameters:
         whole = None

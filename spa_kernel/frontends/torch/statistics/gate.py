@@ -8,14 +8,15 @@ import numpy as np
 import torch
 
 from spa_kernel.coupling.result import Coupling
-from spa_kernel.frontends.torch.statistics.gradient import Tensors, per_batch, wide
-from spa_kernel.frontends.torch.statistics.run import Run, statistic
+from spa_kernel.frontends.torch.statistics.gradient import Tensors, per_batch
+from spa_kernel.frontends.torch.statistics.run import Run, statistic, wide
 from spa_kernel.frontends.torch.statistics.ways import back, ways
 from spa_kernel.graph.ir import Axis, Graph, Node, Value
 from spa_kernel.graph.operators import Contract, statements
+from spa_kernel.graph.ops_recurrent import GATES
 from spa_kernel.importance.aggregate import columns, labelled
 
-CONVOLUTIONS = {"Conv": 1, "ConvTranspose": 0}
+COLUMNS = {"Conv": 1, "ConvTranspose": 0, "DeformConv": 1}
 """The axis of a kernel that the channels of the picture meet."""
 
 Places = list[tuple[torch.Tensor, torch.Tensor]]
@@ -76,14 +77,17 @@ def summed(node: Node) -> Iterator[Axis]:
     """The axes that a product sums over."""
     for statement in statements(node):
         if isinstance(statement, Contract):
-            yield from (statement.a, statement.b)
+            yield statement.a
+            if node.op not in GATES:
+                # What a recurrent weight reads may be made by the projection that stands here.
+                yield statement.b
     groups = node.attrs.get("groups")
-    if node.op in CONVOLUTIONS and groups is not None:
+    if node.op in COLUMNS and groups is not None:
         # Channels within a group are a factor of an axis, which no statement of that kind names.
         picture, kernel = node.inputs[:2]
         assert picture is not None and kernel is not None
         if picture.shape[1] > groups.shape[0]:
-            yield kernel, CONVOLUTIONS[node.op]
+            yield kernel, COLUMNS[node.op]
 
 
 def sources(axis: Axis, made: dict[Value, Node]) -> set[tuple[str, int]]:
@@ -109,7 +113,7 @@ def gates(
     total = torch.zeros(count, dtype=torch.float64)
     for name in marked.keys() & found.keys():
         weight, axes = parameters[name].detach(), marked[name]
-        product = weight.to(wide(weight)) * found[name]
+        product = wide(weight) * found[name]
         free = [d for d in range(product.ndim) if d not in axes]
         reduced = product.sum(free) if free else product
         for position, axis in enumerate(sorted(axes)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spa_kernel.frontends.torch.statistics.run import Run, statistic
+from spa_kernel.frontends.torch.statistics.run import Run, statistic, wide
 
 Tensors = dict[str, torch.Tensor]
 
@@ -67,7 +67,7 @@ def mean(found: Iterable[Tensors], *, squared: bool = False) -> Tensors:
     for one in found:
         count += 1
         for name, value in one.items():
-            value = value.to(wide(value))
+            value = wide(value)
             if count == 1:
                 total[name] = value.square() if squared else value
             elif squared:
@@ -78,11 +78,6 @@ def mean(found: Iterable[Tensors], *, squared: bool = False) -> Tensors:
             else:
                 total[name].add_(value)
     return total if count == 1 else {name: value.div_(count) for name, value in total.items()}
-
-
-def wide(value: torch.Tensor) -> torch.dtype:
-    """Single precision, or double where the tensor has it."""
-    return torch.promote_types(value.dtype, torch.float32)
 
 
 def arrays(run: Run, found: Tensors) -> dict[str, np.ndarray]:

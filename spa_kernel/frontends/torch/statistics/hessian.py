@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.frontends.torch.statistics.layers import uses
 from spa_kernel.frontends.torch.statistics.observe import Observer, observe
 from spa_kernel.frontends.torch.statistics.run import Run, statistic
@@ -85,6 +86,7 @@ def hessians(run: Run) -> Iterator[Hessian]:
     As many as fit into `BUDGET` (and one at least) are summed up while the model runs on the
     data; then it runs again. Each may be changed in place.
     """
+    run.again()
     done: set[Any] = set()
     left = True
     while left:
@@ -95,6 +97,11 @@ def hessians(run: Run) -> Iterator[Hessian]:
         while part.found:
             _, hessian = part.found.popitem()
             hessian.matrix *= 2 / hessian.count
+            if not hessian.matrix.isfinite().all():
+                raise InfeasibleTarget(
+                    f"what {hessian.way.parameter!r} is multiplied by is not finite, or too large "
+                    "to be squared: look for NaN or infinity in the data and the weights"
+                )
             yield hessian
 
 

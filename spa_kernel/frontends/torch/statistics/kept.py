@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from spa_kernel.frontends.torch.attributes import stored_tensors
+from spa_kernel.frontends.torch.capture import tensors_in
 
 
 class Copy(NamedTuple):
@@ -30,7 +32,7 @@ class Kept:
     def __init__(self, model: nn.Module) -> None:
         self._copies = [
             Copy(t, t.data, t.detach().clone(), version(t))
-            for _, _, t in stored_tensors(model)
+            for t in tensors_of(model)
             if t.layout is torch.strided
         ]
 
@@ -54,6 +56,16 @@ class Kept:
         trace: TracebackType | None,
     ) -> None:
         self.restore()
+
+
+def tensors_of(model: nn.Module) -> Iterable[torch.Tensor]:
+    """All tensors of a module, also those in its lists and dictionaries (caches); each once."""
+    found = {id(t): t for _, _, t in stored_tensors(model)}
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, list | tuple | dict):
+                found.update((id(t), t) for t in tensors_in(value))
+    return found.values()
 
 
 def version(tensor: torch.Tensor) -> int:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from spa_kernel.frontends.torch.statistics.observe import Observer
+from spa_kernel.frontends.torch.statistics.run import wide
 from spa_kernel.frontends.torch.statistics.ways import Way, ways
 from spa_kernel.graph.ir import Node
 
@@ -76,11 +77,6 @@ def uses(observer: Observer, node: Node, arguments: tuple[Any, ...]) -> Iterator
                 rest = terms[:position] + terms[position + 1 :]
                 if len(known) == len(rest):
                     yield multiplied(way, known, terms[position], rest, out)
-
-
-def wide(tensor: torch.Tensor) -> torch.Tensor:
-    """In single precision at least."""
-    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
 def letters(node: Node) -> tuple[list[str], str]:

@@ -15,7 +15,14 @@ from torch import nn
 from spa_kernel import progress
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import DataNeeded
-from spa_kernel.frontends.torch.capture import device_of, seeded, shapes, unchanged, uncompiled
+from spa_kernel.frontends.torch.capture import (
+    device_of,
+    seeded,
+    shapes,
+    tensors_in,
+    unchanged,
+    uncompiled,
+)
 from spa_kernel.frontends.torch.passes import Inputs
 from spa_kernel.frontends.torch.recorder import Recorder
 from spa_kernel.frontends.torch.statistics.kept import Kept
@@ -109,7 +116,7 @@ class Run:
         Raises
         ------
         DataNeeded
-            There is no batch.
+            There is no batch, or an empty one.
         """
         if not isinstance(self.data, Iterable):
             raise DataNeeded(
@@ -125,6 +132,9 @@ class Run:
         for number, batch in enumerate([self.data] if one(self.data) else self.data, 1):
             progress.report("running batches", number, total)
             inputs, targets = split(batch)
+            tensors = tensors_in(inputs)
+            if tensors and not any(t.numel() for t in tensors):
+                raise DataNeeded(f"batch {number} of the data is empty")
             if several and isinstance(inputs, list):
                 # A DataLoader makes lists of tuples.
                 inputs = tuple(inputs)
@@ -145,6 +155,11 @@ class Run:
             return len(self.data)
         except TypeError:
             return None
+
+    def again(self) -> None:
+        """The data will be gone through more than once: what a generator yields is kept."""
+        if isinstance(self.data, Iterator):
+            self.data = list(self.data)
 
     @contextmanager
     def parameters(self) -> Iterator[dict[str, nn.Parameter]]:
@@ -218,6 +233,11 @@ def split(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, tuple | list) and len(batch) == 2:
         return batch[0], batch[1]
     return batch, batch if isinstance(batch, Mapping) else None
+
+
+def wide(tensor: torch.Tensor) -> torch.Tensor:
+    """In single precision at least."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def moved(value: Any, device: torch.device) -> Any:
