@@ -8,6 +8,7 @@ from typing import overload
 
 from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.frontends.backend import Change
+from spa_kernel.interrupts import uninterrupted
 from spa_kernel.plan import Plan
 from spa_kernel.session.analysis import Analysis
 from spa_kernel.views.rich import Rich
@@ -96,8 +97,9 @@ class History(Rich, Sequence[Step]):
         for _ in range(steps):
             change = self.current.change
             assert change is not None
-            change.undo()
-            self._stand(self._position - 1)
+            with uninterrupted():
+                change.undo()
+                self._stand(self._position - 1)
 
     def redo(self, steps: int) -> None:
         """Do some undone steps again.
@@ -111,8 +113,9 @@ class History(Rich, Sequence[Step]):
         for _ in range(steps):
             change = self._steps[self._position + 1].change
             assert change is not None
-            change.redo()
-            self._stand(self._position + 1)
+            with uninterrupted():
+                change.redo()
+                self._stand(self._position + 1)
 
     def rewind(self, steps: Sequence[Step], position: int) -> None:
         """Take back what came after a position, as if it had never been.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from spa_kernel.frontends.backend import Change
+from spa_kernel.interrupts import uninterrupted
 
 
 def set_data(tensor: torch.Tensor, data: torch.Tensor) -> None:
@@ -133,18 +134,17 @@ class Journal(Change):
         self.entries.append(entry)
 
     def undo(self) -> None:
-        with torch.no_grad():
-            for entry in reversed(self.entries):
-                entry.swap()
-        if self.after:
-            self.after()
+        self._swap(reversed(self.entries))
 
     def redo(self) -> None:
-        with torch.no_grad():
-            for entry in self.entries:
+        self._swap(self.entries)
+
+    def _swap(self, entries: Iterable[Replaced | Copied | Entry | Contents]) -> None:
+        with uninterrupted(), torch.no_grad():
+            for entry in entries:
                 entry.swap()
-        if self.after:
-            self.after()
+            if self.after:
+                self.after()
 
     @property
     def nbytes(self) -> int:
