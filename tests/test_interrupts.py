@@ -22,11 +22,16 @@ class Stop:
 
 def test_an_interrupt_waits_for_the_end_of_the_outer_block() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
+
+    def work() -> None:
         with uninterrupted():
-            signal.raise_signal(signal.SIGINT)
-            done.append("inner")
-        done.append("outer")
+            with uninterrupted():
+                signal.raise_signal(signal.SIGINT)
+                done.append("inner")
+            done.append("outer")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done == ["inner", "outer"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
