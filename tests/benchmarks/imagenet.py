@@ -177,6 +177,7 @@ def page(results: common.Results) -> str:
         )
         for name, column in product(names, columns)
     }
+    names = [n for n in names if any(cells[n, c] is not None for c in columns)]
     top = {c: max((cells[n, c] or 0 for n in names), default=0) for c in columns}
     for name in names:
         line = [name[1] + (", Torch-Pruning" if name[0] == PEER else "")]
