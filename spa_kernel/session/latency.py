@@ -115,7 +115,7 @@ class Chooser:
         if target == 1:
             nothing = np.zeros(self.coupling.count, dtype=bool)
             self.trials = [self.trial(self.make(ratio=0.0), nothing, self.original)]
-            return self.noted(self.trials[0], target)
+            return self.noted(self.trials[0], target, 1.0)
         table = self.table(most)
         most_of_all = self.trials[-1]
         if most_of_all.factor < target:
@@ -137,7 +137,7 @@ class Chooser:
                 f"pruned model is can only be told to ± {best.latency.spread:.0%}. Ask again when "
                 "it is quieter, with torch.set_num_threads(1), or for flops="
             )
-        return self.noted(best, target)
+        return self.noted(best, target, table.base / table.count(best.removed))
 
     def table(self, most: float) -> LatencyTable:
         """Time pruned copies, on the way from nothing to all that may go."""
@@ -183,11 +183,11 @@ class Chooser:
         wrong = np.average(np.log(found / foretold), weights=weights)
         return float(np.clip(goal / np.exp(wrong), 1.0, max(foretold) * (1 - TINY)))
 
-    def noted(self, trial: Trial, target: float) -> Plan:
-        """A measured plan, as the person asked for it."""
+    def noted(self, trial: Trial, target: float, foretold: float) -> Plan:
+        """A measured plan, as the person asked for it, and what the table alone said of it."""
         before, after = trial.latency.before, trial.latency.after
         settings = {**trial.plan.settings, "ratio": None, "latency": target}
-        settings["latency_spread"] = trial.latency.spread
+        settings |= {"latency_spread": trial.latency.spread, "latency_foretold": foretold}
         return replace(trial.plan, latency=(before, after), settings=settings)
 
     def unreachable(self, target: float, most: Trial) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from spa_kernel import progress
-from spa_kernel.errors import DataNeeded, InfeasibleTarget
+from spa_kernel.errors import InfeasibleTarget
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,8 +42,13 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-class Batches:
-    """Batches for a model, on its device, with progress; can be gone through more than once.
+def repeatable(data: Any) -> Any:
+    """Data that can be gone through more than once: what a generator yields is kept."""
+    return list(data) if isinstance(data, Iterator) else data
+
+
+def outputs(session_or_model: Any, data: Any, phase: str) -> Iterator[tuple[Any, Any]]:
+    """For each batch the model's output, and the targets or ``None``; with progress.
 
     Parameters
     ----------
@@ -52,41 +56,18 @@ class Batches:
     data : iterable
         Batches ``(inputs, targets)``, or inputs alone. A tuple of inputs is passed as positional
         arguments, a dict as keywords; a batch that is a dict stands for inputs and targets.
+    phase : str
+        What progress is reported as.
 
     Raises
     ------
     DataNeeded
-        These are no batches; or, when gone through, there is none.
+        These are no batches, there is none, or an empty one.
     """
+    from spa_kernel.frontends.torch.batches import arguments, batches_of
 
-    def __init__(self, session_or_model: Any, model: nn.Module, data: Any) -> None:
-        from spa_kernel.frontends.torch.statistics.run import one
-
-        if not isinstance(data, Iterable):
-            raise DataNeeded(
-                f"data must be an iterable of batches, not {type(data).__name__}: a DataLoader, "
-                "or a list such as [(inputs, targets)]"
-            )
-        data = [data] if one(data) else data
-        self.data = list(data) if isinstance(data, Iterator) else data
-        self.model = model
-        backend = getattr(session_or_model, "backend", None)
-        self.several = backend is not None and len(backend.inputs[0]) > 1
-        """Whether the model takes several inputs, which a DataLoader makes a list of."""
-
-    def outputs(self, phase: str) -> Iterator[tuple[Any, Any]]:
-        """For each batch the model's output, and the targets or ``None``."""
-        from spa_kernel.frontends.torch.capture import device_of
-        from spa_kernel.frontends.torch.statistics.run import arguments, moved, split
-
-        total = len(self.data) if hasattr(self.data, "__len__") else None
-        device, number = device_of(self.model)[0], 0
-        for number, batch in enumerate(self.data, 1):
-            inputs, targets = split(batch)
-            if self.several and isinstance(inputs, list):
-                inputs = tuple(inputs)
-            args, kwargs = arguments(moved(inputs, device))
-            yield self.model(*args, **kwargs), moved(targets, device)
-            progress.report(phase, number, total)
-        if not number:
-            raise DataNeeded("data holds no batch")
+    model, backend = module(session_or_model, phase), getattr(session_or_model, "backend", None)
+    several = backend is not None and len(backend.inputs[0]) > 1
+    for inputs, targets in batches_of(data, model, phase, several=several):
+        args, kwargs = arguments(inputs)
+        yield model(*args, **kwargs), targets

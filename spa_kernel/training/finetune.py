@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spa_kernel import progress
 from spa_kernel.errors import DataNeeded, InfeasibleTarget
-from spa_kernel.training.batches import Batches, modes_kept, module
+from spa_kernel.training.batches import modes_kept, module, outputs, repeatable
 from spa_kernel.views.rich import Rich
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def finetune(
         )
     if optimizer is not None:
         check_owner(optimizer, model)
-    batches, result = Batches(session, model, data), Training(epochs=epochs)
+    data, result = repeatable(data), Training(epochs=epochs)
     steps = optimizer or torch.optim.AdamW(trained, lr=lr)
     with progress.shown(), modes_kept(model), torch.enable_grad():
         model.train()
@@ -103,7 +103,7 @@ def finetune(
             for epoch in range(1, epochs + 1):
                 result.losses.append(float("nan"))
                 total, phase = 0.0, f"training, epoch {epoch} of {epochs}, batch"
-                for number, (output, targets) in enumerate(batches.outputs(phase), 1):
+                for number, (output, targets) in enumerate(outputs(session, data, phase), 1):
                     value = _objective(loss, output, targets)
                     steps.zero_grad()
                     value.backward()

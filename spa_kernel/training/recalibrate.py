@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spa_kernel import progress
-from spa_kernel.training.batches import Batches, modes_kept, module
+from spa_kernel.training.batches import modes_kept, module, outputs
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,6 @@ def recalibrate(session: Any, data: Any) -> int:
     ]
     if not norms:
         return 0
-    batches = Batches(session, model, data)
     before = [(norm, norm.momentum, [b.clone() for b in _statistics(norm)]) for norm in norms]
     used: list[_BatchNorm] = []
     with progress.shown(), modes_kept(model), torch.no_grad():
@@ -58,7 +57,7 @@ def recalibrate(session: Any, data: Any) -> int:
                 norm.reset_running_stats()
                 # A cumulative average; the layer counts the batches.
                 norm.training, norm.momentum = True, None
-            for _ in batches.outputs("recalibrating, batch"):
+            for _ in outputs(session, data, "recalibrating, batch"):
                 pass
             used = [norm for norm in norms if norm.num_batches_tracked]
         finally:

@@ -26,8 +26,7 @@ import conftest  # noqa: F401
 import torchvision.models as models
 
 import spa_kernel as spa
-from spa_kernel.plan.latency import LatencyTable
-from spa_kernel.session import latency, timed
+from spa_kernel.session import timed
 
 NETWORKS: dict[str, tuple[int, dict[str, Any]]] = {
     "resnet18": (128, {}),
@@ -38,16 +37,6 @@ NETWORKS: dict[str, tuple[int, dict[str, Any]]] = {
     "convnext_tiny": (128, {}),
 }
 ROW = "{:14} {:>6} {:>9} {:>16} {:>16} {:>16} {:>7} {:>7}"
-
-
-class Chooser(latency.Chooser):
-    """Keeps the table of the last plan."""
-
-    last: LatencyTable
-
-    def table(self, most: float) -> LatencyTable:
-        Chooser.last = super().table(most)
-        return Chooser.last
 
 
 def run(model: nn.Module, x: torch.Tensor) -> tuple[float, float]:
@@ -85,7 +74,6 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     timed.PATIENCE = options.patience
-    latency.Chooser = Chooser  # type: ignore[misc]
     titles = "asked", "foretold", "chosen for", "after, work", "after, wall", "RF", "seconds"
     print(ROW.format("network", *titles), flush=True)
     for name in options.networks:
@@ -97,10 +85,9 @@ def main() -> None:
             session, start = spa.analyze(model, x), time.perf_counter()
             plan = session.plan(latency=target)
             seconds = time.perf_counter() - start
-            coupling, table = session.analysis.coupling, Chooser.last
-            foretold = table.base / table.count(plan.mask(coupling))
             assert plan.latency is not None
             chosen, error = plan.latency[0] / plan.latency[1], plan.settings["latency_spread"]
+            foretold = plan.settings["latency_foretold"]
             report = session.prune(plan)
             factors, errors = measured(original, model, x, options.afterwards)
             print(

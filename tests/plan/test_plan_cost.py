@@ -30,7 +30,7 @@ def test_slope_bounds_the_saving_of_one_label(seed: int) -> None:
     rng = np.random.default_rng(seed)
     removed = (rng.random(coupling.count) < 0.3) & ~coupling.frozen
     cost = CostModel(coupling.graph, coupling)
-    for quantity in ("flops", "params"):
+    for quantity in ("flops", "params", "memory"):
         measure = cost.measure(quantity)
         now, slope = measure.count(removed), measure.slope(removed)
         for label in np.flatnonzero(~coupling.frozen):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from onnx import ModelProto
+from onnx_networks import build
 from studied_network import SHAPE, Net, score
 from torch import nn
 
@@ -68,6 +70,18 @@ def untouched(session: spa.Session) -> Callable[[], None]:
         session.undo()
 
     return check
+
+
+@pytest.fixture
+def onnx_model() -> ModelProto:
+    return build(
+        """net (float[2, 4] x) => (float[2, 3] y) {
+            a = Gemm(x, w, b)
+            c = Relu(a)
+            y = MatMul(c, v)
+        }""",
+        w=(4, 8), b=(8,), v=(8, 3),
+    )  # fmt: skip
 
 
 class Interrupted:

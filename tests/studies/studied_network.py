@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from onnx import ModelProto
 from torch import nn
 
 SHAPE = (2, 3, 8, 8)
@@ -61,3 +62,8 @@ def trained(model: nn.Module) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter -= 0.1 * parameter.grad
+
+
+def numbers(model: ModelProto) -> float:
+    """How many numbers an ONNX model holds, in single precision."""
+    return float(sum(len(t.raw_data) for t in model.graph.initializer) / 4)

@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 import pytest
-from onnx_networks import build
-from studied_network import SHAPE, disturbing, moving, score
+from onnx import ModelProto
+from studied_network import SHAPE, disturbing, moving, numbers, score
 
 import spa_kernel as spa
 from spa_kernel import progress
@@ -108,21 +108,10 @@ def test_progress_is_counted(session: spa.Session) -> None:
     assert counted == [("measuring", i, found.total) for i in range(found.total)]
 
 
-def test_an_onnx_model() -> None:
-    model = build(
-        """net (float[2, 4] x) => (float[2, 3] y) {
-            a = Gemm(x, w, b)
-            c = Relu(a)
-            y = MatMul(c, v)
-        }""",
-        w=(4, 8), b=(8,), v=(8, 3),
-    )  # fmt: skip
-    session = spa.analyze(model)
-    before = model.SerializeToString(deterministic=True)
+def test_an_onnx_model(onnx_model: ModelProto) -> None:
+    session = spa.analyze(onnx_model)
+    before = onnx_model.SerializeToString(deterministic=True)
 
-    def size(model: Any) -> float:
-        return float(sum(len(t.raw_data) for t in model.graph.initializer) / 4)
-
-    found = spa.sensitivity(session, size, ratios=[0.25, 0.5])
+    found = spa.sensitivity(session, numbers, ratios=[0.25, 0.5])
     assert (found.baseline, [row["value"] for row in found.rows]) == (64, [48, 32])
-    assert model.SerializeToString(deterministic=True) == before
+    assert onnx_model.SerializeToString(deterministic=True) == before

@@ -16,8 +16,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from distributed import Client, LocalCluster
-from onnx_networks import build
-from studied_network import EXAMPLE, SHAPE, score, trained
+from onnx import ModelProto
+from studied_network import EXAMPLE, SHAPE, numbers, score, trained
 from torch import nn
 
 import spa_kernel as spa
@@ -243,22 +243,11 @@ def test_best_and_a_file(session: spa.Session, tmp_path: Path) -> None:
         ]
 
 
-def test_an_onnx_model(threads: Executor) -> None:
-    model = build(
-        """net (float[2, 4] x) => (float[2, 3] y) {
-            a = Gemm(x, w, b)
-            c = Relu(a)
-            y = MatMul(c, v)
-        }""",
-        w=(4, 8), b=(8,), v=(8, 3),
-    )  # fmt: skip
-    session = spa.analyze(model)
-    before = model.SerializeToString(deterministic=True)
-
-    def size(model: Any) -> float:
-        return float(sum(len(t.raw_data) for t in model.graph.initializer) / 4)
+def test_an_onnx_model(threads: Executor, onnx_model: ModelProto) -> None:
+    session = spa.analyze(onnx_model)
+    before = onnx_model.SerializeToString(deterministic=True)
 
     for executor in (None, threads):
-        found = spa.sweep(session, ["l1", "random"], {"ratio": 0.5}, size, executor=executor)
+        found = spa.sweep(session, ["l1", "random"], {"ratio": 0.5}, numbers, executor=executor)
         assert (found.baseline, [row["value"] for row in found.rows]) == (64, [32, 32])
-    assert model.SerializeToString(deterministic=True) == before
+    assert onnx_model.SerializeToString(deterministic=True) == before

@@ -184,6 +184,13 @@ def current_module(model: nn.Module, recorder: Recorder) -> Iterator[None]:
         every.__call__ = call
 
 
+@contextmanager
+def watched(model: nn.Module, recorder: Recorder) -> Iterator[None]:
+    """A forward can be read: quietly, with its modules and attributes told to the recorder."""
+    with quiet_eval(model), current_module(model, recorder), tracked_attributes(model):
+        yield
+
+
 def device_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Device and floating point type of the model's first parameter."""
     for tensor in chain(model.parameters(), model.buffers()):
@@ -241,12 +248,7 @@ def _record(
     device, _ = device_of(model)
     args, kwargs = declared(recorder, args), declared(recorder, kwargs)
     tracker = Tracker(recorder, device)
-    with (
-        quiet_eval(model),
-        current_module(model, recorder),
-        tracked_attributes(model),
-        seeded(),
-    ):
+    with watched(model, recorder), seeded():
         try:
             with recorder, tracker:
                 outputs = tensors_in(model(*args, **kwargs))

@@ -14,17 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import _disable_current_modes
 
 from spa_kernel.errors import DataNeeded, SpaError
-from spa_kernel.frontends.torch.attributes import tracked_attributes
-from spa_kernel.frontends.torch.capture import (
-    current_module,
-    declared,
-    device_of,
-    quiet_eval,
-    shapes,
-)
+from spa_kernel.frontends.torch.batches import arguments
+from spa_kernel.frontends.torch.capture import declared, device_of, shapes, watched
 from spa_kernel.frontends.torch.meta import like
 from spa_kernel.frontends.torch.recorder import Recorder
-from spa_kernel.frontends.torch.statistics.run import Run, arguments
+from spa_kernel.frontends.torch.statistics.run import Run
 from spa_kernel.frontends.torch.tracker import Tracker
 from spa_kernel.frontends.torch.views import Views
 from spa_kernel.graph.ir import Node, Value
@@ -158,12 +152,7 @@ def observe(run: Run, see: See, end: Callable[[], None] | None = None, alike: bo
         if alike and not run.recorder.real:
             plain = sdpa_kernel(SDPBackend.MATH)
         args, kwargs = declared(observer, args), declared(observer, kwargs)
-        with (
-            quiet_eval(run.model),
-            current_module(run.model, observer),
-            tracked_attributes(run.model),
-            plain,
-        ):
+        with watched(run.model, observer), plain:
             try:
                 with observer, tracker:
                     run.model(*args, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,17 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from spa_kernel import progress
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import DataNeeded
-from spa_kernel.frontends.torch.capture import (
-    device_of,
-    seeded,
-    shapes,
-    tensors_in,
-    unchanged,
-    uncompiled,
-)
+from spa_kernel.frontends.torch.batches import arguments, batches_of, count
+from spa_kernel.frontends.torch.capture import seeded, shapes, unchanged, uncompiled
 from spa_kernel.frontends.torch.passes import Inputs
 from spa_kernel.frontends.torch.recorder import Recorder
 from spa_kernel.frontends.torch.statistics.kept import Kept
@@ -109,52 +102,27 @@ class Run:
     def batches(self) -> Iterator[tuple[Any, Any]]:
         """Copies of the batches as (inputs, targets), on the model's device.
 
-        A batch that is a dict stands for both: all of it goes to the model as keywords, and to
-        the loss as targets. Otherwise targets are ``None`` where a batch has none. Each batch
-        meets the model as it was at the start, and random numbers are the same each time.
+        As `spa_kernel.frontends.torch.batches.batches_of`. Each batch meets the model as it was at
+        the start, and random numbers are the same each time.
 
         Raises
         ------
         DataNeeded
             There is no batch, or an empty one.
         """
-        if not isinstance(self.data, Iterable):
-            raise DataNeeded(
-                f"data must be an iterable of batches, not {type(self.data).__name__}: a "
-                "DataLoader, or a list such as [(inputs, targets)]"
-            )
         # Dropout, shuffles and augmentation draw from any of these.
         torch.manual_seed(self.seed)
         np.random.seed(self.seed % 2**32)
         random.seed(self.seed)
         several = len(self.inputs[0]) > 1
-        device, number, total = device_of(self.model)[0], 0, self.count
-        for number, batch in enumerate([self.data] if one(self.data) else self.data, 1):
-            progress.report("running batches", number, total)
-            inputs, targets = split(batch)
-            tensors = tensors_in(inputs)
-            if tensors and not any(t.numel() for t in tensors):
-                raise DataNeeded(f"batch {number} of the data is empty")
-            if several and isinstance(inputs, list):
-                # A DataLoader makes lists of tuples.
-                inputs = tuple(inputs)
-            yield moved(inputs, device), moved(targets, device)
+        for batch in batches_of(self.data, self.model, "running batches", several=several):
+            yield batch
             self.kept.restore()
-        if not number:
-            raise DataNeeded(
-                "data holds no batch: give a list or a DataLoader (a generator can be gone "
-                "through only once)"
-            )
 
     @property
     def count(self) -> int | None:
         """Number of batches, where it is known beforehand."""
-        if one(self.data):
-            return 1
-        try:
-            return len(self.data)
-        except TypeError:
-            return None
+        return count(self.data)
 
     def again(self) -> None:
         """The data will be gone through more than once: what a generator yields is kept."""
@@ -222,40 +190,6 @@ class Run:
         return value.reshape(())
 
 
-def one(data: Any) -> bool:
-    """Whether this is one batch (a tensor, a dict, or ``(inputs, targets)``) and not batches."""
-    pair = isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], torch.Tensor)
-    return pair or isinstance(data, torch.Tensor | Mapping)
-
-
-def split(batch: Any) -> tuple[Any, Any]:
-    """A batch as inputs and targets; a pair is taken as both, a dict stands for both."""
-    if isinstance(batch, tuple | list) and len(batch) == 2:
-        return batch[0], batch[1]
-    return batch, batch if isinstance(batch, Mapping) else None
-
-
 def wide(tensor: torch.Tensor) -> torch.Tensor:
     """In single precision at least."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def moved(value: Any, device: torch.device) -> Any:
-    """Copies of tensors in containers, on a device: a forward may write into its inputs."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to(device, copy=True)
-    if isinstance(value, Mapping):
-        return {k: moved(v, device) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        make = getattr(type(value), "_make", type(value))
-        return make(moved(v, device) for v in value)
-    return value
-
-
-def arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Inputs of a batch as positional and keyword arguments."""
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    if isinstance(inputs, tuple):
-        return inputs, {}
-    return (inputs,), {}
