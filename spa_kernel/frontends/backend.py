@@ -134,7 +134,13 @@ class Backend(ABC):
         return None
 
     def statistic(
-        self, name: str, coupling: Coupling, data: Any = None, loss: Any = None, seed: int = 0
+        self,
+        name: str,
+        coupling: Coupling,
+        data: Any = None,
+        loss: Any = None,
+        seed: int = 0,
+        foreign: bool = False,
     ) -> Any:
         """A statistic of the current model, see `spa_kernel.importance.needs`.
 
@@ -148,6 +154,8 @@ class Backend(ABC):
         loss : callable, optional
             ``loss(output, targets)``, a scalar.
         seed : int
+        foreign : bool
+            Whether the data is not what the model was trained on.
 
         Raises
         ------
@@ -159,6 +167,46 @@ class Backend(ABC):
         raise InfeasibleTarget(
             f"{name} cannot be had from a model in {self.framework}: choose a criterion that needs "
             "weights only, or analyse the torch module"
+        )
+
+    def synthetic(self, coupling: Coupling, seed: int = 0) -> Any:
+        """Batches of inputs made from the network alone.
+
+        Raises
+        ------
+        InfeasibleTarget
+        """
+        raise InfeasibleTarget(
+            f"inputs cannot be made from a model in {self.framework} yet: give data="
+        )
+
+    def reconstruction(
+        self, coupling: Coupling, data: Any, foreign: bool
+    ) -> Callable[[np.ndarray], list[str]]:
+        """Get ready to give the model, once it has been pruned, the weights that suit best.
+
+        Parameters
+        ----------
+        coupling : Coupling
+            Of the model as it is.
+        data : iterable
+            Batches of inputs.
+        foreign : bool
+            Whether they are not what the model was trained on.
+
+        Returns
+        -------
+        callable
+            To be called with the mask of labels that were removed, after `apply`; says in
+            sentences what it did. The change that `apply` returned takes it back as well.
+
+        Raises
+        ------
+        DataNeeded, InfeasibleTarget
+        """
+        raise InfeasibleTarget(
+            f"weights of a model in {self.framework} cannot be reconstructed yet: prune with "
+            "reconstruct=False"
         )
 
     @abstractmethod

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Asks = Literal["nothing", "data", "labels"]
-"""What a person must give: nothing, batches of inputs, or batches with targets and a loss."""
+Asks = Literal["nothing", "inputs", "data", "labels"]
+"""What a person must give: nothing, batches of inputs or nothing (then they are made from the
+network alone), batches of inputs, or batches with targets and a loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Statistic:
 
     Attributes
     ----------
-    asks : {"nothing", "data", "labels"}
+    asks : {"nothing", "inputs", "data", "labels"}
     content : str
         What `Context.given` then holds: keys, shapes, units.
     """
@@ -84,6 +85,12 @@ STATISTICS: dict[str, Statistic] = {
         "its layer, damped by 1 % of the mean diagonal, of a shape that broadcasts to the "
         "parameter's; infinite for inputs that are always zero, 1/2 (an input that is always 1) "
         "for elements, and no entry for parameters, that are in no convolution or matrix product",
+    ),
+    "removal_cost": Statistic(
+        "inputs",
+        "group id to float64 (group.size,): mean square of the change of a random projection of "
+        "the network's output, relative to the output's deviation, that removing a channel brings "
+        "about when the columns that are left make up for it; at its turn, the cheapest first",
     ),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -101,6 +101,12 @@ class Criterion:
         Statistics of `spa_kernel.importance.needs`, or ``"data"``, ``"loss"``; each is a key of
         `Context.given`.
     per : {"element", "channel"}
+    norm : str
+        How scores are made comparable between groups unless a person says otherwise.
+    cost_weight : float
+        The same for ranking by score and cost, with targets other than ``ratio``.
+    reconstruct : bool
+        The same for reconstructing weights after the prune.
     """
 
     name: str
@@ -108,12 +114,16 @@ class Criterion:
     summary: str = ""
     needs: tuple[str, ...] = ()
     per: Per = "element"
+    norm: str = "mean"
+    cost_weight: float = 0.0
+    reconstruct: bool = False
 
     @property
     def asks(self) -> Asks:
-        """What a person must give: nothing, data, or data with targets and a loss."""
+        """What a person must give, as `spa_kernel.importance.needs.Asks`."""
         asked = {asks(need) for need in self.needs}
-        return "labels" if "labels" in asked else "data" if "data" in asked else "nothing"
+        order: tuple[Asks, ...] = ("labels", "data", "inputs")
+        return next((kind for kind in order if kind in asked), "nothing")
 
     def check(self, context: Context) -> None:
         """Raise `DataNeeded` unless the context holds everything that the criterion needs."""
@@ -129,7 +139,13 @@ _CRITERIA: dict[str, Criterion] = {}
 
 
 def criterion(
-    name: str, *, needs: Iterable[str] = (), per: Per = "element"
+    name: str,
+    *,
+    needs: Iterable[str] = (),
+    per: Per = "element",
+    norm: str = "mean",
+    cost_weight: float = 0.0,
+    reconstruct: bool = False,
 ) -> Callable[[Scorer], Scorer]:
     """Register a criterion; registering a name again replaces it (a cell that is run twice).
 
@@ -138,6 +154,9 @@ def criterion(
     name : str
     needs : iterable of str
     per : {"element", "channel"}
+    norm : str
+    cost_weight : float
+    reconstruct : bool
 
     Examples
     --------
@@ -148,7 +167,8 @@ def criterion(
     """
 
     def register(function: Scorer) -> Scorer:
-        _CRITERIA[name] = wrap(function, name, needs=needs, per=per)
+        made = wrap(function, name, needs=needs, per=per)
+        _CRITERIA[name] = replace(made, norm=norm, cost_weight=cost_weight, reconstruct=reconstruct)
         return function
 
     return register

@@ -125,6 +125,7 @@ class SPAMagics(Magics):
 
             %spa_prune net --flops 2 --dry-run
             %spa_prune net --criterion l2 --flops 2
+            %spa_prune net --criterion obspa --flops 1.5 --data batches
             %spa_prune net --ratio g3=0.3,layer2*=0.5
             %spa_prune net --criterion taylor --data loader --loss loss --flops 4 --steps 4
             report = %spa_prune net --ratio 0.3 --scope local --exclude head
@@ -132,7 +133,7 @@ class SPAMagics(Magics):
         session = self._session(args.model)
         settings = take.plain(
             args, *TARGETS, "groups", "exclude", "round_to", "rounding", "max_ratio", "min_width",
-            "cost_weight",
+            "cost_weight", "calibration",
             "agg", "norm", "seed",
         )  # fmt: skip
         if not settings.keys() & set(TARGETS):

@@ -56,6 +56,9 @@ LIMITS = together(
     argument("--min-width", metavar="N", type=take.positive, help="leave a group N channels"),
     argument("--cost-weight", metavar="W", type=take.weight,
              help="0 ranks channels by score, 1 by score per FLOP (or what the target counts)"),
+    argument("--calibration", choices=["data", "ood", "none"],
+             help="what --data is to the network, for obspa: what it was trained on, or of another "
+             "distribution; or there is none"),
     argument("--seed", metavar="N", type=int, help="for criteria that draw random numbers"),
 )  # fmt: skip
 DOING = together(

@@ -18,6 +18,7 @@ _STEPS = " ▁▂▃▄▅▆▇█"
 _BINS = 16
 _ASKED = {
     "nothing": "weights only",
+    "inputs": "data, or inputs made from the network",
     "data": "data",
     "labels": "data with targets, a loss",
 }

@@ -43,6 +43,9 @@ class Plan(Rich):
     latency : tuple of float or None
         Seconds of one forward before and after, as measured on this machine, where the plan was
         made for a latency.
+    batches : iterable or None
+        Batches of inputs that weights are reconstructed on, where they are to be; they do not
+        become part of the text.
     """
 
     kept: dict[str, dict[int, np.ndarray]]
@@ -54,6 +57,7 @@ class Plan(Rich):
     members: dict[str, Members] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     latency: tuple[float, float] | None = None
+    batches: Any = None
 
     @classmethod
     def from_mask(

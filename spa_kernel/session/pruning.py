@@ -16,6 +16,7 @@ from spa_kernel.errors import InfeasibleTarget, VerificationFailed
 from spa_kernel.plan import Plan
 from spa_kernel.plan.arguments import TARGETS
 from spa_kernel.session.analysis import Analysis
+from spa_kernel.session.calibration import batches
 from spa_kernel.session.explain import relied_on
 from spa_kernel.session.hypotheses import culprits
 from spa_kernel.session.report import Report
@@ -51,6 +52,13 @@ def carry_out(
             # Planning for a latency prunes copies, which may not follow either.
             chosen = plan if isinstance(plan, Plan) else plan()
             removed = chosen.mask(coupling)
+            mend = None
+            if chosen.settings.get("reconstruct"):
+                mend = session.backend.reconstruction(
+                    coupling,
+                    batches(session, chosen),
+                    chosen.settings.get("calibration") in ("ood", "none"),
+                )
             progress.report("applying")
             change, verification = session.backend.apply(
                 coupling, removed, verify=verify, optimizer=optimizer
@@ -76,6 +84,8 @@ def carry_out(
                 raise
             notes.append(f"{what} could not follow; its channels stay")
     try:
+        if mend is not None:
+            notes += mend(removed)
         analysis = Analysis.of(session.backend)
         history = session.history
         if lost := history.undone:
@@ -109,7 +119,8 @@ def in_steps(
     if between is not None and not callable(between):
         raise InfeasibleTarget(f"between={between!r}: use a function of the session")
     # Checks all wishes, and that there is a way there, before anything is done.
-    session.plan(**{**wishes, "criterion": "random", "data": None, "loss": None})
+    session.plan(**{**wishes, "criterion": "random", "data": None, "loss": None,
+                    "calibration": None, "reconstruct": False})  # fmt: skip
     name, goal = next((n, wishes[n]) for n in TARGETS if wishes.get(n) is not None)
     history, put_back = session.history, session.backend.settings()
     known, before, groups = list(history), history.position, session.groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -19,6 +20,7 @@ from spa_kernel.plan import Plan, make_plan
 from spa_kernel.plan.target import Rounding, Spread
 from spa_kernel.session import persist
 from spa_kernel.session.analysis import Analysis
+from spa_kernel.session.calibration import calibrated
 from spa_kernel.session.explain import Explanation, explain
 from spa_kernel.session.history import History
 from spa_kernel.session.latency import measured_plan
@@ -109,8 +111,9 @@ class Session(Rich):
         data: Any = None,
         loss: Any = None,
         agg: str = "mean",
-        norm: str = "mean",
+        norm: str | None = None,
         seed: int = 0,
+        calibration: str | None = None,
     ) -> dict[str, np.ndarray]:
         """Score every coupled channel.
 
@@ -126,9 +129,12 @@ class Session(Rich):
         agg : {"mean", "sum", "max", "prod", "median", "first"}
             How element scores become one score per coupled channel.
         norm : {"mean", "sum", "max", "minmax", "gaussian", "none"}
-            How scores are made comparable between groups.
+            How scores are made comparable between groups; by default as suits the criterion,
+            ``"mean"`` for most.
         seed : int
             For criteria that draw at random.
+        calibration : {"data", "ood", "none"}
+            As for `plan`.
 
         Returns
         -------
@@ -145,13 +151,18 @@ class Session(Rich):
             raise InfeasibleTarget(f"seed={seed!r}: use a whole number of 0 or more")
         chosen, coupling = find(criterion), self.analysis.coupling
         progress.report("scoring")
+        found = calibrated(self, chosen.asks == "inputs", data, calibration, seed)
+        data = found.batches
+        norm = norm or chosen.norm
         if len(chosen.needs) > 1 and isinstance(data, Iterator):
             # Each statistic goes through it.
             data = list(data)
         given = {"data": data, "loss": loss}
         for need in chosen.needs:
             if need in STATISTICS:
-                given[need] = self.backend.statistic(need, coupling, data, loss, seed)
+                given[need] = self.backend.statistic(
+                    need, coupling, data, loss, seed, found.foreign
+                )
         progress.report("scoring")
         return group_scores(
             coupling, self.backend.array, chosen, agg=agg, norm=norm, seed=seed, given=given
@@ -173,11 +184,13 @@ class Session(Rich):
         rounding: Rounding | None = None,
         max_ratio: float | Mapping[str, float] = 0.9,
         min_width: int = 1,
-        cost_weight: float = 0.0,
+        cost_weight: float | None = None,
         data: Any = None,
         loss: Any = None,
+        calibration: str | None = None,
+        reconstruct: bool | None = None,
         agg: str = "mean",
-        norm: str = "mean",
+        norm: str | None = None,
         seed: int = 0,
         earlier: Mapping[str, int] | None = None,
     ) -> Plan:
@@ -228,7 +241,15 @@ class Session(Rich):
             With targets other than ``ratio``: channels are ranked by
             ``score / cost ** cost_weight``, with the cost of a channel in what the target counts.
             0 is by score alone; 1 suits scores that estimate the loss of accuracy (``"taylor"``,
-            ``"obd"``), with ``norm="none"``.
+            ``"obd"``), with ``norm="none"``. By default as suits the criterion: 1 for
+            ``"obspa"``, 0 for others.
+        calibration : {"data", "ood", "none"}
+            For ``"obspa"`` and ``reconstruct``: ``data`` is like what the network was trained on;
+            it is of another distribution; or there is none, and inputs are made from the network
+            alone. By default the first or the last, as data is given or not.
+        reconstruct : bool
+            Give what is left the weights that make up best for what has gone, by least squares
+            on the calibration inputs, when the plan is carried out; by default with ``"obspa"``.
         earlier : mapping of str to int, optional
             Group id to the number of channels that it has lost already: ``ratio`` and
             ``max_ratio`` then count from before that.
@@ -245,7 +266,18 @@ class Session(Rich):
             why. `prune` lets such channels stay, and plans anew.
         """
         self.backend.check()
-        scores = self.importance(criterion, data, loss, agg, norm, seed)
+        chosen = find(criterion)
+        mending = chosen.reconstruct if reconstruct is None else bool(reconstruct)
+        needed = mending or chosen.asks == "inputs"
+        found = calibrated(self, needed, data, calibration, seed)
+        data = found.batches
+        if needed and isinstance(data, Iterator):
+            # Scores and reconstruction go through it.
+            data = list(data)
+        norm = norm or chosen.norm
+        if cost_weight is None:
+            cost_weight = chosen.cost_weight if ratio is None else 0.0
+        scores = self.importance(chosen, found, loss, agg, norm, seed)
         progress.report("planning")
         called = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", "own")
         make = partial(
@@ -263,11 +295,16 @@ class Session(Rich):
             min_width=min_width,
             cost_weight=cost_weight,
             earlier=earlier,
-            settings={"criterion": called, "agg": agg, "norm": norm, "seed": seed},
-        )
+            settings={
+                "criterion": called, "agg": agg, "norm": norm, "seed": seed,
+                **({"calibration": found.kind, "reconstruct": mending} if needed else {}),
+            },
+        )  # fmt: skip
         if latency is not None and ratio is flops is params is memory is None:
-            return measured_plan(self, make, latency)
-        return make(ratio=ratio, flops=flops, params=params, latency=latency, memory=memory)
+            made = measured_plan(self, make, latency)
+        else:
+            made = make(ratio=ratio, flops=flops, params=params, latency=latency, memory=memory)
+        return replace(made, batches=data) if mending else made
 
     def prune(
         self,
@@ -284,7 +321,8 @@ class Session(Rich):
         Parameters
         ----------
         plan : Plan, optional
-            From `plan`; or give the arguments of `plan` here.
+            From `plan`; or give the arguments of `plan` here. With a plan that was read from a
+            file, ``data`` can be given for reconstructing weights.
         optimizer : torch.optim.Optimizer, optional
             Its state is cut together with the parameters, also by undo.
         verify : bool
@@ -310,6 +348,8 @@ class Session(Rich):
                 f"a plan is needed, not {type(plan).__name__}: session.prune(session.plan(...)), "
                 'or session.prune(criterion="l1", ratio=0.5)'
             )
+        if plan is not None and wishes.keys() == {"data"} and plan.settings.get("reconstruct"):
+            plan = replace(plan, batches=wishes.pop("data"))
         if plan is not None and (wishes or steps != 1):
             wishes = wishes or {"steps": steps}
             raise InfeasibleTarget(

@@ -5,20 +5,23 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import spa_kernel as spa
 from spa_kernel.importance import group_scores
 from spa_kernel.importance.registry import wrap
 
-Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]
+Batches = Sequence[tuple[Any, torch.Tensor]]
+"""Inputs are a tensor, or a dict of what is passed as keywords."""
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Row = dict[str, Any]
 PEER, OURS = "Torch-Pruning", "spa_kernel"
 
@@ -66,10 +69,15 @@ def correct(model: nn.Module, batches: Batches) -> float:
     return hits / sum(len(y) for _, y in batches)
 
 
-def flops(model: nn.Module, x: torch.Tensor) -> int:
+def called(model: nn.Module, x: Any) -> torch.Tensor:
+    return model(**x) if isinstance(x, dict) else model(x)
+
+
+def flops(model: nn.Module, x: Any) -> int:
     model = copy.deepcopy(model)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(x)
+    # Attention in plain operators: the fused one of the CPU is not counted.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        called(model, x)
     return counter.get_total_flops()
 
 
@@ -77,14 +85,15 @@ class Ours:
     """Prunes copies of a model by one criterion with many settings; statistics are made once."""
 
     def __init__(
-        self, model: nn.Module, x: torch.Tensor, criterion: str, data: Batches, seed: int = 0
-    ) -> None:
+        self, model: nn.Module, x: Any, criterion: str, data: Batches, seed: int = 0,
+        loss: Loss = F.cross_entropy,
+    ) -> None:  # fmt: skip
         self.session = spa.analyze(model, x)
         self.criterion, self.seed = criterion, seed
-        self.given: dict[str, Any] = {"data": data, "loss": F.cross_entropy}
+        self.given: dict[str, Any] = {"data": data, "loss": loss}
         for need in set(spa.criteria()[criterion].needs) - set(self.given):
             self.given[need] = self.session.backend.statistic(
-                need, self.session.analysis.coupling, data, F.cross_entropy, seed
+                need, self.session.analysis.coupling, data, loss, seed
             )
 
     def plan(self, agg: str, norm: str, scope: str, cost: float, rf: float) -> spa.Plan:
@@ -111,18 +120,22 @@ def digest(plan: spa.Plan) -> str:
 Gradients = list[torch.Tensor]
 
 
-def gradients(model: nn.Module, data: Batches) -> Gradients:
+def gradients(model: nn.Module, data: Batches, loss: Loss = F.cross_entropy) -> Gradients:
     """Gradients summed over batches, as the peer's Taylor criterion wants them."""
     model = copy.deepcopy(model)
     for inputs, targets in data:
-        F.cross_entropy(model(inputs), targets).backward()
+        loss(called(model, inputs), targets).backward()
     return [p.grad for p in model.parameters() if p.grad is not None]
 
 
 def peer_pruned(
-    model: nn.Module, x: torch.Tensor, criterion: str, given: Gradients, scope: str, ratio: float
-) -> nn.Module:
-    """A copy of a model, pruned by Torch-Pruning in one step; linear heads are left alone."""
+    model: nn.Module, x: Any, criterion: str, given: Gradients, scope: str, ratio: float,
+    last: str | None = None,
+) -> nn.Module:  # fmt: skip
+    """A copy of a model, pruned by Torch-Pruning in one step.
+
+    Outputs of the layer called ``last`` are left alone; of all linear layers, if none is named.
+    """
     import torch_pruning as tp
 
     model = copy.deepcopy(model)
@@ -133,23 +146,49 @@ def peer_pruned(
         "taylor": tp.importance.GroupTaylorImportance,
         "fpgm": tp.importance.FPGMImportance,
     }[criterion]()
+    linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
     pruner = tp.pruner.BasePruner(
         model, x, importance=importance, pruning_ratio=ratio, global_pruning=scope != "local",
-        isomorphic=scope == "isomorphic",
-        ignored_layers=[m for m in model.modules() if isinstance(m, nn.Linear)],
+        isomorphic=scope == "isomorphic", num_heads=heads(model),
+        ignored_layers=[model.get_submodule(last)] if last else linear,
     )  # fmt: skip
     pruner.step()
+    follow(model)
     model.zero_grad()
     return model
 
 
-def peer_at(rf: float, model: nn.Module, x: torch.Tensor, *settings: Any) -> nn.Module:
+def heads(model: nn.Module) -> dict[nn.Module, int]:
+    """Number of heads for the projections of attention as timm and transformers write it."""
+    found: dict[nn.Module, int] = {}
+    for part in model.modules():
+        if hasattr(part, "qkv"):
+            found[part.qkv] = part.num_heads
+        elif hasattr(part, "query"):
+            found |= dict.fromkeys((part.query, part.key, part.value), part.num_attention_heads)
+    return found
+
+
+def follow(model: nn.Module) -> None:
+    """Set the sizes of heads in attention that Torch-Pruning has cut, as its examples do."""
+    for part in model.modules():
+        if hasattr(part, "qkv"):
+            part.attn_dim = part.qkv.out_features // 3
+            part.head_dim = part.attn_dim // part.num_heads
+        elif hasattr(part, "query"):
+            part.all_head_size = part.query.out_features
+            part.attention_head_size = part.all_head_size // part.num_attention_heads
+
+
+def peer_at(
+    rf: float, model: nn.Module, x: Any, *settings: Any, last: str | None = None
+) -> nn.Module:
     """The peer's network at the smallest ratio that reaches an RF, found by bisection."""
     base, low, high = flops(model, x), 0.0, 1.0
     found: list[tuple[int, nn.Module]] = []
     for _ in range(9):
         ratio = (low + high) / 2
-        small = peer_pruned(model, x, *settings, ratio)
+        small = peer_pruned(model, x, *settings, ratio, last)
         cost = flops(small, x)
         if base >= rf * cost:
             found.append((cost, small))

@@ -23,6 +23,7 @@ import sys
 import zipfile
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,17 +60,26 @@ def network() -> nn.Module:
     return model.eval()
 
 
-def halves(file: Path) -> list[common.Batches]:
-    """The pictures of even and of odd places, each as one batch."""
+def pictures(file: Path) -> tuple[np.ndarray, torch.Tensor]:
+    """All pictures, uint8 (n, 224, 224, 3), and their classes."""
     x, y = [], []
     with zipfile.ZipFile(file) as archive:
         for name in sorted(n for n in archive.namelist() if n.endswith(".jpg")):
-            pixels = np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB"))
-            x.append((pixels / np.float32(255) - np.float32(MEAN)) / np.float32(STD))
+            x.append(np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")))
             y.append(int(Path(name).stem))
-    pictures = torch.from_numpy(np.stack(x)).permute(0, 3, 1, 2).contiguous()
-    classes = torch.tensor(y)
-    return [[(pictures[h::2], classes[h::2])] for h in (0, 1)]
+    return np.stack(x), torch.tensor(y)
+
+
+def normalised(pixels: np.ndarray, mean: Any = MEAN, std: Any = STD) -> torch.Tensor:
+    """Pictures as a network wants them: float32 (n, channels, height, width)."""
+    x = (pixels / np.float32(255) - np.float32(mean)) / np.float32(std)
+    return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous()
+
+
+def halves(file: Path, mean: Any = MEAN, std: Any = STD) -> list[common.Batches]:
+    """The pictures of even and of odd places, each as one batch."""
+    pixels, classes = pictures(file)
+    return [[(normalised(pixels[h::2], mean, std), classes[h::2])] for h in (0, 1)]
 
 
 def rebatched(batches: common.Batches, size: int) -> common.Batches:

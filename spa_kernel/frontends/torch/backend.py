@@ -18,8 +18,10 @@ from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import CaptureError, SpaError, StaleSession
 from spa_kernel.frontends.backend import Backend, Change, Verification
 from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, quiet_eval, record
+from spa_kernel.frontends.torch.mending import Mending
 from spa_kernel.frontends.torch.recorder import Identity, Recorder, identity
 from spa_kernel.frontends.torch.statistics import Run, compute
+from spa_kernel.frontends.torch.synthetic import synthetic
 from spa_kernel.frontends.torch.timing import TorchTimed, copied
 from spa_kernel.graph.ir import Graph
 from spa_kernel.plan.cost import CostModel
@@ -144,13 +146,36 @@ class TorchBackend(Backend):
         return follows(self.model, self.inputs, self._recorder, coupling, removed)
 
     def statistic(
-        self, name: str, coupling: Coupling, data: Any = None, loss: Any = None, seed: int = 0
+        self,
+        name: str,
+        coupling: Coupling,
+        data: Any = None,
+        loss: Any = None,
+        seed: int = 0,
+        foreign: bool = False,
     ) -> Any:
         self.check()
         assert self._recorder is not None
         return compute(
-            name, Run(self.model, self.inputs, self._recorder, coupling, data, loss, seed)
+            name, Run(self.model, self.inputs, self._recorder, coupling, data, loss, seed, foreign)
         )
+
+    def synthetic(self, coupling: Coupling, seed: int = 0) -> Any:
+        self.check()
+        return synthetic(self.model, self.inputs, coupling.graph, seed=seed)
+
+    def reconstruction(
+        self, coupling: Coupling, data: Any, foreign: bool
+    ) -> Callable[[np.ndarray], list[str]]:
+        self.check()
+        assert self._recorder is not None
+        pending = Mending(self.model, self.inputs, self._recorder, coupling, data, foreign)
+
+        def mend(removed: np.ndarray) -> list[str]:
+            assert self._recorder is not None
+            return pending.carry_out(self._recorder, removed)
+
+        return mend
 
     def timed(
         self, coupling: Coupling | None = None, removed: np.ndarray | None = None

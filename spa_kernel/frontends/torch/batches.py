@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -11,6 +12,10 @@ from torch import nn
 from spa_kernel import progress
 from spa_kernel.errors import DataNeeded
 from spa_kernel.frontends.torch.capture import device_of, tensors_in
+from spa_kernel.frontends.torch.passes import Inputs, mapped, twice
+
+SIZE = 32
+"""Most samples that go through a network at once where a batch can be taken apart."""
 
 
 def batches_of(
@@ -78,6 +83,26 @@ def split(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, tuple | list) and len(batch) == 2:
         return batch[0], batch[1]
     return batch, batch if isinstance(batch, Mapping) else None
+
+
+def parts(inputs: Any, example: Inputs) -> Iterator[Any]:
+    """A batch in pieces of at most `SIZE` samples, where all tensors have as many.
+
+    Parameters
+    ----------
+    inputs : Any
+        As a person gives them.
+    example : tuple
+        The inputs (args, kwargs) that the model was analysed with.
+    """
+    tensors = tensors_in(inputs)
+    lengths = {len(t) if t.ndim else 0 for t in tensors}
+    total = lengths.pop() if len(lengths) == 1 else 0
+    if total <= SIZE or twice(example) is example:
+        yield inputs
+        return
+    for start in range(0, total, SIZE):
+        yield mapped(inputs, itemgetter(slice(start, start + SIZE)))
 
 
 def moved(value: Any, device: torch.device) -> Any:

@@ -343,6 +343,9 @@ class Recorder(TorchDispatchMode):
                 return "alias"
         return name
 
+    def called(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        """Is told of a call that was recorded whole, and not as ATen calls."""
+
     def operand(self, tensor: torch.Tensor) -> Value:
         """The graph's value for any tensor that the forward works with."""
         return self._operand(tensor)

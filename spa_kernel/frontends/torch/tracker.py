@@ -66,7 +66,9 @@ class Tracker(TorchFunctionMode):
         if func in SIMPLE:
             return func(*args, **kwargs)
         if closed.is_closed(func, args, kwargs):
-            return closed.record(self.recorder, func, args)
+            out = closed.record(self.recorder, func, args)
+            self.recorder.called(func, args, kwargs, out)
+            return out
         if func in MAKERS:
             made = func(*args, **kwargs)
             self.recorder.filled.note(func, made, args, kwargs)
@@ -91,7 +93,11 @@ class Tracker(TorchFunctionMode):
             args = args[0], tables(args[1])
         nodes, start = self.recorder.graph.nodes, len(self.recorder.graph.nodes)
         norm = NORMS.get(func)
-        out = norm(self.recorder, args, kwargs) if norm else func(*args, **kwargs)
+        if norm:
+            out = norm(self.recorder, args, kwargs)
+            self.recorder.called(func, args, kwargs, out)
+        else:
+            out = func(*args, **kwargs)
         new = nodes[start:]
         if new:
             sizes = self.recorder.graph.sizes

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spa_kernel.frontends.torch.aten.registry import Call, aten
 from spa_kernel.graph.ir import Value
+from spa_kernel.products.patches import Geometry
 
 
 @aten("convolution", "_convolution", "convolution_overrideable")
@@ -14,7 +17,18 @@ def convolution(call: Call) -> None:
     if a["groups"] > 1:
         groups = Value(f"groups of {call.outs[0].name}", (a["groups"],), "virtual")
     inputs = [a["input"], a["weight"], a["bias"]]
-    call.emit(op, inputs, group=a["groups"], groups=groups)
+    call.emit(op, inputs, group=a["groups"], groups=groups, geometry=geometry(a))
+
+
+def geometry(a: dict[str, Any]) -> Geometry:
+    """How the kernel of a convolution is laid over the picture."""
+    dims = a["weight"].ndim - 2
+    stride, padding, dilation, extra = (
+        tuple(v) * (dims // len(v)) if len(v) else (0,) * dims
+        for v in (a["stride"], a["padding"], a["dilation"], a["output_padding"])
+    )
+    pads = tuple((p, p) for p in padding)
+    return Geometry(stride, pads, dilation, bool(a["transposed"]), extra, a["groups"])
 
 
 @aten("addmm")

@@ -20,7 +20,7 @@ def batch_norm(call: Call) -> None:
     inputs = [a["input"], a["weight"], a["bias"], a.get("running_mean"), a.get("running_var")]
     training = a.get("training", False) or inputs[3] is None
     op = "InstanceNormalization" if training else "BatchNormalization"
-    call.emit(op, inputs, call.outs[:1])
+    call.emit(op, inputs, call.outs[:1], epsilon=a.get("eps", a.get("epsilon")))
 
 
 @aten("native_layer_norm")

@@ -10,10 +10,10 @@ import torch
 
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import CaptureError, InfeasibleTarget
-from spa_kernel.frontends.torch.statistics.layers import CONVOLUTIONS, letters
 from spa_kernel.frontends.torch.statistics.observe import Observer, observe
 from spa_kernel.frontends.torch.statistics.run import Run, statistic, wide
 from spa_kernel.graph.ir import Axis, Graph, Node, Value
+from spa_kernel.products.uses import CONVOLUTIONS, letters
 
 KINDS = {
     "Conv": "a convolution", "ConvTranspose": "a convolution", "Gemm": "a product",

@@ -10,11 +10,11 @@ import torch
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.frontends.torch.statistics.gradient import Tensors, per_batch
 from spa_kernel.frontends.torch.statistics.run import Run, statistic, wide
-from spa_kernel.frontends.torch.statistics.ways import back, ways
 from spa_kernel.graph.ir import Axis, Graph, Node, Value
 from spa_kernel.graph.operators import Contract, statements
 from spa_kernel.graph.ops_recurrent import GATES
 from spa_kernel.importance.aggregate import columns, labelled
+from spa_kernel.products.ways import back, from_weights, ways
 
 COLUMNS = {"Conv": 1, "ConvTranspose": 0, "DeformConv": 1}
 """The axis of a kernel that the channels of the picture meet."""
@@ -63,11 +63,9 @@ def gated(coupling: Coupling) -> dict[str, dict[int, Places]]:
 
 def reading(graph: Graph) -> set[tuple[str, int]]:
     """The parameters' axes that some product sums over, with where parameters stand behind."""
-    made: dict[Value, Node] = {}
-    found: set[tuple[str, int]] = set()
-    for node in graph.nodes[: graph.evaluated]:
-        if all(v is None or v.stored or v.kind == "constant" or v in made for v in node.inputs):
-            made.update(dict.fromkeys(node.outputs, node))
+    nodes = graph.nodes[: graph.evaluated]
+    made, found = from_weights(nodes), set[tuple[str, int]]()
+    for node in nodes:
         for axis in summed(node):
             found.update(sources(axis, made))
     return found

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from spa_kernel.errors import InfeasibleTarget
-from spa_kernel.frontends.torch.statistics.layers import uses
+from spa_kernel.frontends.torch.statistics.means import Means
 from spa_kernel.frontends.torch.statistics.observe import Observer, observe
 from spa_kernel.frontends.torch.statistics.run import Run, statistic
-from spa_kernel.frontends.torch.statistics.ways import Means, Way
+from spa_kernel.frontends.torch.statistics.seen import uses
 from spa_kernel.graph.ir import Node
+from spa_kernel.products.ways import Way
 
 BUDGET = 2**31
 """Most bytes of Hessians at once; with more, the data is gone through again for the rest."""
@@ -62,9 +63,9 @@ class Pass:
         self._bytes = 0
 
     def see(self, observer: Observer, node: Node, arguments: tuple[Any, ...]) -> None:
-        for use in uses(observer, node, arguments):
+        for way, use in uses(observer, node):
             g, d, n = use.shape
-            key = use.way, g, d
+            key = way, g, d
             if key in self.done or not n:
                 continue
             if key not in self.found:
@@ -73,9 +74,9 @@ class Pass:
                     self.left = True
                     continue
                 self._bytes += needed
-                self.found[key] = Hessian(use.way, use.like.new_zeros((g, d, d)), 0, use.spread)
+                self.found[key] = Hessian(way, use.like.new_zeros((g, d, d)), 0, use.spread)
             hessian = self.found[key]
-            for x in use.pieces():
+            for x, _ in use.pieces(None, None):
                 hessian.matrix.baddbmm_(x, x.transpose(1, 2))
             hessian.count += n
 

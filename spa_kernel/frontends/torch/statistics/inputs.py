@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from spa_kernel.frontends.torch.statistics.layers import uses
+from spa_kernel.frontends.torch.statistics.means import Means
 from spa_kernel.frontends.torch.statistics.observe import Observer, observe
 from spa_kernel.frontends.torch.statistics.run import Run, statistic
-from spa_kernel.frontends.torch.statistics.ways import Means
+from spa_kernel.frontends.torch.statistics.seen import uses
 from spa_kernel.graph.ir import Node
 
 
@@ -18,9 +18,9 @@ def input_norm(run: Run) -> dict[str, np.ndarray]:
     means = Means()
 
     def see(observer: Observer, node: Node, arguments: tuple[Any, ...]) -> None:
-        for use in uses(observer, node, arguments):
+        for way, use in uses(observer, node):
             if use.shape[2]:
-                means.add(use.way, use.spread(use.squares()), use.shape[2])
+                means.add(way, use.spread(use.squares()), use.shape[2])
 
     observe(run, see)
     return {name: means.get(name, 1.0).sqrt().cpu().numpy() for name in means.totals}

@@ -86,6 +86,8 @@ class Run:
         Batches.
     loss : callable
     seed : int
+    foreign : bool
+        Whether the data is not what the model was trained on.
     kept : Kept
         The model's content, put back after every batch; there while a statistic is computed.
     """
@@ -97,6 +99,7 @@ class Run:
     data: Any
     loss: Any
     seed: int
+    foreign: bool = False
     kept: Kept = field(init=False, repr=False)
 
     def batches(self) -> Iterator[tuple[Any, Any]]:

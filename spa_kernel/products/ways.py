@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +28,15 @@ class Way(NamedTuple):
 
     parameter: str
     steps: tuple[Step, ...]
+
+
+def from_weights(nodes: list[Node]) -> dict[Value, Node]:
+    """What is worked out from stored tensors and constants alone, and by which operator."""
+    made: dict[Value, Node] = {}
+    for node in nodes:
+        if all(v is None or v.stored or v.kind == "constant" or v in made for v in node.inputs):
+            made.update(dict.fromkeys(node.outputs, node))
+    return made
 
 
 def ways(value: Value, made: Mapping[Value, Node], after: tuple[Step, ...] = ()) -> Iterator[Way]:
@@ -118,24 +126,25 @@ def undone(array: torch.Tensor, step: Step) -> torch.Tensor:
     return array
 
 
-@dataclass
-class Means:
-    """Means over all uses of parameters, entry by entry."""
+def forth(array: torch.Tensor, way: Way) -> torch.Tensor:
+    """What becomes of a parameter's entries where it is used; the way must be `pure`.
 
-    totals: dict[str, torch.Tensor] = field(default_factory=dict)
-    counts: dict[str, torch.Tensor] = field(default_factory=dict)
+    Parameters
+    ----------
+    array : torch.Tensor
+        Of the parameter's shape.
+    """
+    for step in way.steps:
+        if step.op == "Transpose":
+            array = array.permute(step.detail)
+        elif step.op in ("Reshape", "Expand"):
+            array = array.reshape(step.made) if step.op == "Reshape" else array.expand(step.made)
+        else:
+            for axis, index in step.detail:
+                array = array.index_select(axis, torch.tensor(index, device=array.device))
+    return array
 
-    def add(self, way: Way, mean: torch.Tensor, count: int) -> None:
-        """One use: the mean over ``count`` numbers for each entry of the weight as it is used."""
-        mean = mean.double()
-        for kept, array in ((self.totals, mean * count), (self.counts, mean.new_tensor(count))):
-            shape = (1,) * len(way.steps[-1].made) if way.steps else mean.shape
-            array = back(array if array.ndim else array.expand(shape), way)
-            name = way.parameter
-            kept[name] = kept[name] + array if name in kept else array
 
-    def get(self, name: str, otherwise: float) -> torch.Tensor:
-        """The means for a parameter, and what to take for entries without a use."""
-        count = self.counts[name]
-        mean = self.totals[name] / count.clamp(min=1)
-        return torch.where(count > 0, mean, otherwise)
+def pure(way: Way) -> bool:
+    """Whether the way only moves entries, each to one place: a weight can be given new content."""
+    return all(step.op in ("Transpose", "Reshape", "Split", "Slice") for step in way.steps)

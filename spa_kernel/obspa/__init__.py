@@ -1,0 +1,1 @@
+"""Optimal Brain SPA: pruning without fine-tuning, with or without data."""
