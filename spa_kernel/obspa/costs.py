@@ -25,12 +25,14 @@ from spa_kernel.products.ways import forth
 
 BUDGET = 2**31
 """Most bytes of moments at once; with more, the data is gone through again for the rest."""
-DAMPING = 1e-3
-"""Share of the mean diagonal of H that is added to the diagonal."""
+SHARES = 1e-3, 1e-2, 1e-1, 1.0
+"""Dampings that are tried, as shares of the mean diagonal of a covariance."""
 POSITIONS, PER_COLUMN = 2**16, 48
 """Positions that a product's moments are taken from: at least so many in all, and for each column
 of W. More say nothing new, as neighbours in a picture are alike."""
 
+LEAST = 4
+"""Batches for each that is spared to measure on."""
 SEVERAL = 8
 """Batches that are reckoned with where their number is not known beforehand."""
 
@@ -89,7 +91,11 @@ def costs(
     readers: dict[int, list[Reader]] = {}
     known: dict[int, list[Known]] = {}
     with TemporaryDirectory(prefix="spa_kernel-") as folder:
-        for one, parts in reading(program, coupling, groups, begin, total, weigh, Path(folder)):
+        # As much for all groups together as `PASSES` passes.
+        few = max(1, round(PASSES * (total or SEVERAL) / max(len(groups), 1)))
+        for one, parts in reading(
+            program, coupling, groups, begin, total, few, weigh, Path(folder)
+        ):
             for number, reader in parts:
                 readers.setdefault(number, []).append(reader)
             for number in {number for number, _ in parts}:
@@ -102,7 +108,6 @@ def costs(
             orders[number] = np.argsort(found, kind="stable")
             touched = np.unique(np.concatenate([r.channels.cpu().numpy() for r in own]))
             scores[groups[number].id][touched] = found[touched]
-        few = max(1, round(PASSES * (total or SEVERAL) / max(len(known), 1)))
         factors = []
         for number, error in measured(program, islice(begin(), few), known, orders).items():
             score = scores[groups[number].id]
@@ -119,6 +124,7 @@ def reading(
     groups: list[Group],
     begin: Callable[[], Iterable[State]],
     total: int | None,
+    few: int,
     weigh: Weigh,
     folder: Path,
 ) -> Iterator[tuple[Known, list[tuple[int, Reader]]]]:
@@ -134,7 +140,7 @@ def reading(
     while todo:
         now = affordable(todo, labels)
         del todo[: len(now)]
-        found = summed(program, now, begin, total, outputs=weigh is relative)
+        found = summed(program, now, begin, total, few, outputs=weigh is relative)
         for product in now:
             done += 1
             progress.report("inverting covariances, layer", done, count)
@@ -146,7 +152,7 @@ def reading(
             weight = matrix_of(product.node, product.position, used).double()
             near = surroundings.of(product.node, weight.shape[0] * weight.shape[1])
             central = bool(near.bias or near.norm)
-            inverse = inverted((second if central else second.about_zero()).xx)
+            inverse = inverted(moments, weight, central)
             marks = labels[product.index]
             path = folder / f"{product.index}-{product.position}.pt"
             torch.save((second.x.float(), inverse.float()), path)
@@ -166,11 +172,14 @@ def summed(
     now: list[Product],
     begin: Callable[[], Iterable[State]],
     total: int | None,
+    measuring: int,
     outputs: bool,
 ) -> dict[int, Moments]:
     """The moments of some products, while the network runs on the data once."""
     found: dict[int, Moments] = {}
-    for number, state in enumerate(begin(), 1):
+    # What is measured on is not learnt from, where there is enough.
+    spared = measuring if total is None or total >= LEAST * measuring else 0
+    for number, state in enumerate(islice(begin(), spared, None), 1):
         progress.report("collecting moments, batch", number, total)
         for product in now:
             program.run(state, product.index, through=False)
@@ -186,7 +195,7 @@ def summed(
                 y = use.outputs(result)
             most = positions(use.shape[1], total)
             for x, beside in use.pieces(y, most):
-                found.setdefault(product.index, Moments()).add(x, beside, 0)
+                found.setdefault(product.index, Moments(2)).add(x, beside, number % 2)
     return found
 
 
@@ -240,10 +249,54 @@ def read(
                 yield int(number), Reader(inverse[taken[:, None], taken], gram, own)
 
 
-def inverted(matrices: torch.Tensor) -> torch.Tensor:
-    """Inverses of covariances (G, D, D), damped; inputs that never vary get a one."""
+def inverted(moments: Moments, weight: torch.Tensor, central: bool) -> torch.Tensor:
+    """Inverses of covariances (G, D, D), damped as serves data best that they do not know.
+
+    Columns are removed as one half of the data says, and the others make up for them; the damping
+    is the one with which that costs least on the other half.
+
+    Parameters
+    ----------
+    moments : Moments
+        In two folds, or one.
+    weight : torch.Tensor
+        W, float64 (G, R, D).
+    central : bool
+        As for `spa_kernel.obspa.solve.fitted`.
+    """
+
+    def part(*folds: int) -> torch.Tensor:
+        found = moments.of(*folds)
+        return (found if central else found.about_zero()).xx
+
+    share = SHARES[1]
+    if bool((moments.count > 0).all()) and moments.folds == 2:
+        halves = part(0), part(1)
+        errors = [
+            sum(lost(damped_inverse(one, share), weight, other) for one, other in
+                (halves, halves[::-1]))
+            for share in SHARES
+        ]  # fmt: skip
+        share = SHARES[int(np.argmin(errors))]
+    return damped_inverse(part(), share)
+
+
+def damped_inverse(matrices: torch.Tensor, share: float) -> torch.Tensor:
+    """Inverses of (G, D, D); inputs that never vary get a one."""
     diagonal = matrices.diagonal(dim1=1, dim2=2)
     dead = diagonal <= 0
     mean = diagonal.sum(1) / (~dead).sum(1).clamp(min=1)
-    more = torch.diag_embed(dead.double() + DAMPING * mean[:, None])
+    more = torch.diag_embed(dead.double() + share * mean[:, None])
     return torch.cholesky_inverse(torch.linalg.cholesky(matrices + more))
+
+
+def lost(inverse: torch.Tensor, weight: torch.Tensor, covariance: torch.Tensor) -> float:
+    """What removing the `SHARE` of columns that seem to matter least costs on other data."""
+    total = 0.0
+    for a, w, h in zip(inverse, weight, covariance, strict=True):
+        single = w.square().sum(0) / a.diagonal()
+        gone = single.argsort()[: removed(len(single))]
+        change = -w[:, gone] @ torch.linalg.solve(a[gone[:, None], gone], a[gone])
+        change[:, gone] = -w[:, gone]
+        total += float(((change @ h) * change).sum())
+    return total
