@@ -89,6 +89,8 @@ class Folding:
         }
         self.offsets, self._shifted = shifts(self.scalable - self.fixed, self.users)
         self._relations: dict[Node, list[Relation] | None] = {}
+        self.reached: dict[Value, np.ndarray] = {}
+        """What `solve` found last for values that are worked out, as for stored ones."""
         self._off = set(off)
         self._base: Option | None = None
         """What no factor can reach, whichever of the operators in ``_off`` are off."""
@@ -129,11 +131,11 @@ class Folding:
         self._roots = set()
         if not found:
             return None
-        return {
-            v.name: np.where(a == UNKNOWN, 0, a) / UNIT
-            for v, a in state.known.items()
-            if v.stored and nonzero(a)
+        powers = {
+            v: np.where(a == UNKNOWN, 0, a) / UNIT for v, a in state.known.items() if nonzero(a)
         }
+        self.reached = {v: a for v, a in powers.items() if not v.stored}
+        return {v.name: a for v, a in powers.items() if v.stored}
 
     def _of(self, node: Node) -> list[Relation] | None:
         if node not in self._relations:

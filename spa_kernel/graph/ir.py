@@ -112,5 +112,8 @@ class Graph:
     """Values without memory of their own, where the front end knows them: the value in whose
     memory they lie (views, writes in place), or ``None`` for what only stands between the nodes
     of one call."""
+    factors: dict[Value, np.ndarray] = field(default_factory=dict)
+    """By what values are larger than before the last prune, as weights took up a factor; float64,
+    each broadcasts to the value's shape."""
     notes: list[str] = field(default_factory=list)
     """What a person should know of how the graph was found, in whole sentences."""

@@ -14,6 +14,7 @@ import torch
 from spa_kernel import progress
 from spa_kernel.coupling.result import Coupling, Group
 from spa_kernel.errors import InfeasibleTarget
+from spa_kernel.graph.ir import Graph, Value
 from spa_kernel.obspa.greedy import Reader, removal_costs
 from spa_kernel.obspa.measured import PASSES, Known, measured, removed
 from spa_kernel.obspa.moments import Moments, Second
@@ -31,6 +32,8 @@ POSITIONS, PER_COLUMN = 2**16, 48
 """Positions that a product's moments are taken from: at least so many in all, and for each column
 of W. More say nothing new, as neighbours in a picture are alike."""
 
+LAST = 2.0
+"""How much more errors count that no later layer can make up for."""
 LEAST = 4
 """Batches for each that is spared to measure on."""
 SEVERAL = 8
@@ -101,8 +104,8 @@ def costs(
             for number in {number for number, _ in parts}:
                 known.setdefault(number, []).append(one)
         orders = {}
-        for count, number in enumerate(sorted(readers), 1):
-            progress.report("scoring, group", count, len(readers))
+        for count, number in enumerate(numbers := sorted(readers), 1):
+            progress.report("scoring, group", count, len(numbers))
             own = readers.pop(number)
             found = removal_costs(own, groups[number].size)
             orders[number] = np.argsort(found, kind="stable")
@@ -115,7 +118,30 @@ def costs(
             if foretold > 0 and error > 0:
                 factors.append(error / foretold)
                 score *= factors[-1]
+        final = last(coupling.graph)
+        for number, those in known.items():
+            if all(one.product.index in final for one in those):
+                scores[groups[number].id] *= LAST
     return Costs(scores, float(np.median(factors)) if factors else 1.0)
+
+
+def last(graph: Graph) -> set[int]:
+    """Positions of the products from which there is a way to an output past no other product."""
+    found, seen = set[int](), set[Value]()
+    numbers = {p.node: p.index for p in products(graph)}
+    makers = {value: node for node in graph.nodes[: graph.evaluated] for value in node.outputs}
+    todo = list(graph.outputs)
+    while todo:
+        value = todo.pop()
+        node = makers.get(value)
+        if node is None or value in seen:
+            continue
+        seen.add(value)
+        if node in numbers:
+            found.add(numbers[node])
+        else:
+            todo += [v for v in node.inputs if v is not None]
+    return found
 
 
 def reading(

@@ -64,7 +64,8 @@ def without(
     parameter = program.stored[product.way.parameter]
     used = forth(parameter, product.way)
     weight = matrix_of(product.node, product.position, used).double()
-    hit = (known.owner == number) & gone[known.place]
+    hit = known.owner == number
+    hit[hit] = gone[known.place[hit]]
     change = torch.zeros_like(weight)
     for block, columns in enumerate(torch.from_numpy(hit.any(2))):
         out = columns.nonzero().flatten().to(weight.device)

@@ -82,7 +82,8 @@ class Surroundings:
         """The neighbours of a product with so many rows in all."""
         found = Neighbours()
         if len(node.inputs) > 2 and node.op != "Einsum":
-            found.bias = self._row(node.inputs[2], rows)
+            plain = node.attrs.get("beta", 1) == 1
+            found.bias = self._row(node.inputs[2], rows) if plain else ""
             if node.inputs[2] is not None and not found.bias:
                 return found
         value = node.outputs[0]

@@ -57,7 +57,7 @@ def products(graph: Graph) -> list[Product]:
     found: list[tuple[int, Node, int, Way]] = []
     entries: dict[str, list[torch.Tensor]] = {}
     for index, node in enumerate(nodes):
-        if node.outputs[0] in made:
+        if made.keys() >= {*node.outputs}:
             continue
         for position, operand in enumerate(node.inputs):
             if operand is None:

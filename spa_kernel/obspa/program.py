@@ -46,7 +46,8 @@ class Program(ABC):
     Attributes
     ----------
     graph : Graph
-        Its nodes are named by their positions. Batches may be of another size than the example.
+        Batches may be of another size than the example. Its nodes are named by their positions; in
+        a pruned network by those of their like in the network before.
     stored : dict of str to torch.Tensor
         Parameters and buffers; an entry that is replaced is used from then on.
     """

@@ -9,6 +9,8 @@ so far is added to its targets.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ import torch
 
 from spa_kernel import progress
 from spa_kernel.coupling.result import Coupling
+from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.graph.ir import Graph, Node
 from spa_kernel.obspa.batchnorm import Channels, Statistics, matched
 from spa_kernel.obspa.costs import positions
@@ -98,16 +101,18 @@ class Reconstruction:
         """The layers that can be solved, and the norms that none of them leads to."""
         graph: Graph = self.coupling.graph
         around = Surroundings(graph)
-        of_pruned = {(p.index, p.way.parameter): p for p in products(self.pruned.graph)}
+        of_pruned = in_turn(products(self.pruned.graph))
         layers: dict[int, Layer] = {}
-        for product in products(graph):
-            own = of_pruned.get((product.index, product.way.parameter))
+        for turn, product in in_turn(products(graph)).items():
+            own = of_pruned.get(turn)
             node = product.node
             if not product.alone or own is None or node.attrs.get("alpha", 1) != 1:
                 continue
             labels = row_labels(product, self.coupling)
             gone = (self.removed[labels] & (labels != NONE)).any(2)
             rows = torch.from_numpy(~gone.reshape(-1)).nonzero().flatten()
+            # Positions are those of the dense network, as copies may be made in one of them alone.
+            own = replace(own, index=product.index)
             layers[product.index] = Layer(product, own, around.of(node, gone.size), rows)
         led = {layer.near.norm.index for layer in layers.values() if layer.near.norm}
         norms = {
@@ -130,6 +135,9 @@ class Reconstruction:
                 use = use_of(self.pruned, pruned, layer.own)
                 if before is None or use is None or not use.whole or not use.shape[2]:
                     return False
+                if before.shape[2] != use.shape[2]:
+                    # It mixes tokens, say, and the channels that have gone are its positions.
+                    return False
                 one, other = (
                     adds_bias(program.node(state, index)[0])
                     for program, state in ((self.dense, dense), (self.pruned, pruned))
@@ -137,7 +145,10 @@ class Reconstruction:
                 included = one
                 if one != other or (included and not layer.near.bias):
                     return False
-                lacking = self._lacking(layer, dense, pruned, before, use)
+                factors = self._factors(layer, pruned, use)
+                if factors is None:
+                    return False
+                lacking = self._lacking(layer, dense, pruned, before, use, factors)
                 if number == 0 and lacking is None and self._alike(layer, dense, pruned):
                     # Nothing before this layer has changed.
                     return True
@@ -145,7 +156,7 @@ class Reconstruction:
                 y = self.dense.result(dense, index)
                 if y is None:
                     return False
-                target = before.outputs(y).flatten(0, 1)[layer.rows.to(y.device)]
+                target = before.outputs(y).flatten(0, 1)[layer.rows.to(y.device)] * factors.to(y)
                 if lacking is not None:
                     target = target + lacking
                 target = target.unflatten(0, (use.shape[0], -1))
@@ -154,8 +165,29 @@ class Reconstruction:
         self._assign(layer, moments, included)
         return True
 
+    def _factors(self, layer: Layer, pruned: State, use: Use) -> torch.Tensor | None:
+        """By what a layer's outputs are to be larger than the dense network's.
+
+        A prune may do so to make up for a size that is smaller, such as the one whose root
+        attention divides by. Broadcasts to the layout of targets; ``None`` if it is not known.
+        """
+        found = self.pruned.graph.factors.get(layer.own.node.outputs[0])
+        if found is None:
+            return torch.ones(1)
+        shape = self.pruned.node(pruned, layer.product.index)[0].outputs[0].shape
+        if any(n not in (1, m) for n, m in zip(found.shape[::-1], shape[::-1], strict=False)):
+            return None
+        whole = torch.from_numpy(np.broadcast_to(found, shape).copy())
+        return use.outputs(whole).flatten(0, 1)
+
     def _lacking(
-        self, layer: Layer, dense: State, pruned: State, before: Use, use: Use
+        self,
+        layer: Layer,
+        dense: State,
+        pruned: State,
+        before: Use,
+        use: Use,
+        factors: torch.Tensor,
     ) -> torch.Tensor | None:
         """What the stream that a layer adds to lacks, in the layer's own units.
 
@@ -180,8 +212,11 @@ class Reconstruction:
         there = use.outputs(found[1]).flatten(0, 1)
         if torch.equal(wanted, there):
             return None
-        factor = scale(layer.near, self.dense.stored, layer.rows).to(wanted)[:, None, None]
-        return torch.where(factor != 0, (wanted - there) / factor, 0.0)
+        one = scale(layer.near, self.dense.stored, layer.rows)
+        other = scale(layer.near, self.pruned.stored, torch.arange(len(layer.rows)))
+        one, other = (s.to(wanted)[:, None, None] for s in (one, other))
+        lacking = wanted * factors.to(wanted) / one - there / other
+        return torch.where((one != 0) & (other != 0), lacking, 0.0)
 
     def _alike(self, layer: Layer, dense: State, pruned: State) -> bool:
         """Whether a layer has the same inputs in both networks."""
@@ -217,7 +252,7 @@ class Reconstruction:
             target = reached = target if included else target + bias
         if near.norm:
             wanted = Statistics(target, fit.moments.yy.flatten())
-            self._renew(near.norm, layer.rows, wanted, Statistics(reached, fit.variance.flatten()))
+            self._renew(near.norm, wanted, Statistics(reached, fit.variance.flatten()))
 
     def _match(self, norm: Norm) -> None:
         """New statistics for a BatchNorm that no layer leads to."""
@@ -225,6 +260,10 @@ class Reconstruction:
         value = self.coupling.graph.nodes[norm.index].inputs[0]
         assert value is not None
         kept = torch.from_numpy(self.coupling.kept((value, 1), self.removed)).nonzero().flatten()
+        before = self.dense.stored[norm.mean]
+        if not torch.equal(before[kept.to(before.device)], self.pruned.stored[norm.mean]):
+            # It took up a factor.
+            return
         for number in range(len(self.shelf)):
             with self.shelf.taken(number) as (dense, pruned):
                 self.dense.run(dense, norm.index, through=False)
@@ -238,22 +277,35 @@ class Reconstruction:
                     return
                 channels[0].add(one)
                 channels[1].add(other)
-        self._renew(norm, kept, channels[0].get(), channels[1].get())
+        self._renew(norm, channels[0].get(), channels[1].get())
 
-    def _renew(self, norm: Norm, kept: torch.Tensor, wanted: Statistics, there: Statistics) -> None:
-        dense = self.dense.stored
-        mean, variance = (
-            dense[n].double().index_select(0, kept.to(dense[n].device))
-            for n in (norm.mean, norm.variance)
-        )
+    def _renew(self, norm: Norm, wanted: Statistics, there: Statistics) -> None:
+        mean, variance = (self.pruned.stored[n].double() for n in (norm.mean, norm.variance))
         new = matched(Statistics(mean, variance), wanted, there, norm.epsilon)
         self._write(norm.mean, new.mean)
         self._write(norm.variance, new.variance)
 
     def _write(self, name: str, content: torch.Tensor) -> None:
         tensor = self.pruned.stored[name]
-        tensor.copy_(content.reshape(tensor.shape))
+        new = content.reshape(tensor.shape).to(tensor)
+        if not new.isfinite().all():
+            raise InfeasibleTarget(
+                f"what {name!r} is to become is not finite: look for NaN, infinity or very large "
+                "numbers in the data and the weights"
+            )
+        tensor.copy_(new)
         self.changed.add(name)
+
+
+def in_turn(found: list[Product]) -> dict[tuple[str, int], Product]:
+    """Products by their parameter, and how many products it had before."""
+    turns = Counter[str]()
+    named = {}
+    for product in found:
+        name = product.way.parameter
+        named[name, turns[name]] = product
+        turns[name] += 1
+    return named
 
 
 def adds_bias(node: Node) -> bool:

@@ -270,10 +270,9 @@ class Session(Rich):
         mending = chosen.reconstruct if reconstruct is None else bool(reconstruct)
         needed = mending or chosen.asks == "inputs"
         found = calibrated(self, needed, data, calibration, seed)
-        data = found.batches
-        if needed and isinstance(data, Iterator):
+        if needed and isinstance(found.batches, Iterator):
             # Scores and reconstruction go through it.
-            data = list(data)
+            found = found._replace(batches=list(found.batches))
         norm = norm or chosen.norm
         if cost_weight is None:
             cost_weight = chosen.cost_weight if ratio is None else 0.0
@@ -304,7 +303,7 @@ class Session(Rich):
             made = measured_plan(self, make, latency)
         else:
             made = make(ratio=ratio, flops=flops, params=params, latency=latency, memory=memory)
-        return replace(made, batches=data) if mending else made
+        return replace(made, batches=found.batches) if mending else made
 
     def prune(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -226,6 +227,21 @@ def tensor(old: onnx.TensorProto, content: np.ndarray) -> onnx.TensorProto:
         new.doc_string = old.doc_string
     new.metadata_props.extend(old.metadata_props)
     return new
+
+
+def contents(model: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> list[Splice]:
+    """Edits that give stored tensors other content of the same shapes."""
+    tensors, graph = Tensors(model), model.graph
+    splices = []
+    for name, array in arrays.items():
+        if name in tensors.initializers:
+            i = tensors.initializers[name]
+            new = tensor(graph.initializer[i], array)
+            splices.append(Splice("graph.initializer", i, 1, [new]))
+        else:
+            i = tensors.constants[name]
+            splices.append(Splice("graph.node", i, 1, [constant_node(graph.node[i], array)]))
+    return splices
 
 
 def resized(info: onnx.ValueInfoProto, shape: tuple[int, ...]) -> onnx.ValueInfoProto | None:

@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 
 from spa_kernel.frontends.backend import Change
+from spa_kernel.interrupts import uninterrupted
 
 
 def field_of(model: onnx.ModelProto, path: str) -> Any:
@@ -103,6 +104,13 @@ class OnnxChange(Change):
         self._run(self._splices)
         self._done = True
         self._settled()
+
+    def extend(self, splices: list[Splice]) -> None:
+        """Carry out more edits of the model as it is now, as a part of this change."""
+        with uninterrupted():
+            self._run(splices)
+            self._splices = [*self._splices, *splices]
+            self._settled()
 
     def revert(self) -> None:
         """Take all edits back."""

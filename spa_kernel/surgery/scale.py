@@ -14,7 +14,7 @@ import torch
 
 from spa_kernel.coupling.folding import Folding
 from spa_kernel.errors import VerificationFailed
-from spa_kernel.graph.ir import Graph
+from spa_kernel.graph.ir import Graph, Value
 from spa_kernel.surgery.compare import ScalarChange
 
 TOGETHER = 6
@@ -29,7 +29,7 @@ def compensated(
     Parameters
     ----------
     graph : Graph
-        Of the pruned network.
+        Of the pruned network; its ``factors`` are noted.
     changes : list of ScalarChange
     stored : dict of str to torch.Tensor
         The pruned network's tensors, which are left as they are.
@@ -46,14 +46,14 @@ def compensated(
         stuck = [
             change
             for several in together(stuck)
-            if not fold(folding, several, stored, found)
+            if not fold(folding, several, stored, found, graph.factors)
             for change in several
         ]
     for length in range(2, TOGETHER + 1):
         # One weight may have to put several places right at once.
         start = 0
         while start < len(stuck):
-            if fold(folding, stuck[start : start + length], stored, found):
+            if fold(folding, stuck[start : start + length], stored, found, graph.factors):
                 del stuck[start : start + length]
             else:
                 start += 1
@@ -104,6 +104,7 @@ def fold(
     changes: list[ScalarChange],
     stored: dict[str, torch.Tensor],
     found: dict[str, torch.Tensor],
+    factors: dict[Value, np.ndarray],
 ) -> bool:
     """Take up changes by one same factor, if that can be done."""
     factor = changes[0].factor
@@ -118,4 +119,6 @@ def fold(
         scale = torch.from_numpy(np.float64(factor) ** powers)
         added = folding.offsets.get(name, 0.0)
         found[name] = (data + added) * scale.to(data.device) - added
+    for value, powers in folding.reached.items():
+        factors[value] = factors.get(value, np.ones(1)) * np.float64(factor) ** powers
     return True

@@ -49,7 +49,7 @@ def source(kind: str, zoo: Path | None = None) -> Source:
     if zoo is not None:
         table = load(zoo).ZOO
     elif kind == "ops":
-        table = load(TESTS / "surgery" / "structure_networks.py").STRUCTURES
+        table = load(TESTS / "structure_networks.py").STRUCTURES
     else:
         return Source(kind, LISTED[kind].NAMES, LISTED[kind].build)
     return Source(kind, list(table), lambda name: table[name]())

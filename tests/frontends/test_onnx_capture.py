@@ -33,13 +33,15 @@ def test_layers_and_their_operands() -> None:
     assert list(graph.stored) == [t.name for t in model.graph.initializer]
     assert all(value.kind == "parameter" for value in graph.stored.values())
     first, norm, _, depthwise, _, flatten, gemm = graph.nodes
-    assert first.attrs == {"group": 1}
+    assert first.attrs["group"] == 1
+    assert first.attrs["geometry"].padding == ((1, 1), (1, 1))
+    assert norm.attrs["epsilon"] == pytest.approx(1e-5)
     assert [v.name if v else None for v in norm.inputs] == ["a", "scale", "bias", "mean", "var"]
     assert depthwise.attrs["groups"].kind == "virtual"
     assert depthwise.attrs["groups"].shape == (8,)
     assert depthwise.inputs[2] is None
     assert flatten.outputs[0].shape == (1, 8)
-    assert gemm.attrs == {"transA": 0, "transB": 1}
+    assert gemm.attrs == {"transA": 0, "transB": 1, "alpha": 1.0, "beta": 1.0}
     assert graph.inputs[0].shape == (1, 3, 8, 8)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -19,6 +20,9 @@ from spa_kernel.frontends.onnx.rewrites import After
 from spa_kernel.frontends.onnx.tensors import Tensors
 from spa_kernel.frontends.onnx.timing import OnnxTimed
 from spa_kernel.graph.ir import Graph
+
+if TYPE_CHECKING:
+    from spa_kernel.surgery.onnx_edits import OnnxChange
 
 LIMIT = 2**31 - 2**24
 """Protocol buffers hold at most 2 GiB in one piece; larger models keep weights beside them."""
@@ -45,6 +49,7 @@ class OnnxBackend(Backend):
         self._given = given_inputs(self.model, inputs)
         self._tensors: Tensors | None = None
         self._signature = signature(self.model)
+        self._change: OnnxChange | None = None
 
     def capture(self) -> Graph:
         captured = Captured(self.model, self._given)
@@ -80,6 +85,7 @@ class OnnxBackend(Backend):
         original = masked(captured, base, after) if verify else None
         change = OnnxChange(self.model, splices, self.check, self._settled)
         change.commit()
+        self._change = change
         if original is None:
             return change, Verification(False, None, "not checked")
         try:
@@ -91,6 +97,45 @@ class OnnxBackend(Backend):
     @property
     def given(self) -> Any:
         return self._given or None
+
+    def statistic(
+        self,
+        name: str,
+        coupling: Coupling,
+        data: Any = None,
+        loss: Any = None,
+        seed: int = 0,
+        foreign: bool = False,
+    ) -> Any:
+        from spa_kernel.frontends.onnx.removal import removal_cost
+
+        if name != "removal_cost":
+            return super().statistic(name, coupling, data, loss, seed, foreign)
+        self.check()
+        return removal_cost(Captured(self.model, self._given), coupling, data, foreign)
+
+    def synthetic(self, coupling: Coupling, seed: int = 0) -> Any:
+        from spa_kernel.frontends.onnx.synthetic import synthetic
+
+        self.check()
+        return synthetic(Captured(self.model, self._given), seed=seed)
+
+    def reconstruction(
+        self, coupling: Coupling, data: Any, foreign: bool
+    ) -> Callable[[np.ndarray], list[str]]:
+        from spa_kernel.frontends.onnx.mending import Mending
+        from spa_kernel.surgery.onnx import contents
+
+        self.check()
+        pending = Mending(self.model, self._given, coupling, data, foreign)
+
+        def mend(removed: np.ndarray) -> list[str]:
+            assert self._change is not None
+            found, notes = pending.carry_out(self.model, removed)
+            self._change.extend(contents(self.model, found))
+            return notes
+
+        return mend
 
     def timed(
         self, coupling: Coupling | None = None, removed: np.ndarray | None = None

@@ -8,6 +8,7 @@ import numpy as np
 
 from spa_kernel.frontends.onnx.call import Call
 from spa_kernel.frontends.onnx.convert import converts
+from spa_kernel.frontends.onnx.geometry import geometry
 from spa_kernel.frontends.onnx.rewrites import After
 from spa_kernel.graph.ir import Value
 
@@ -90,7 +91,7 @@ def operand(call: Call, slot: int) -> Value | None:
 @converts("Conv", "ConvTranspose")
 def conv(call: Call) -> None:
     groups = int(call.attr("group", 1))
-    attrs: dict[str, Any] = {"group": groups}
+    attrs: dict[str, Any] = {"group": groups, "geometry": geometry(call)}
     if groups > 1:
         virtual = Value(f"groups of {call.name}", (groups,), "virtual", "int64")
         attrs["groups"] = virtual
@@ -104,7 +105,8 @@ def gemm(call: Call) -> bool | None:
         return False
     inputs = (call.x(0), call.x(1), operand(call, 2) if call.has(2) else None)
     trans_a, trans_b = int(call.attr("transA", 0)), int(call.attr("transB", 0))
-    call.emit("Gemm", inputs, transA=trans_a, transB=trans_b)
+    alpha, beta = call.attr("alpha", 1.0), call.attr("beta", 1.0)
+    call.emit("Gemm", inputs, transA=trans_a, transB=trans_b, alpha=alpha, beta=beta)
     return None
 
 
@@ -131,7 +133,8 @@ def batch_norm(call: Call) -> bool | None:
     if call.attr("training_mode", 0) or len([o for o in call.proto.output if o]) > 1:
         return False
     inputs = (call.affine(1, 1.0), call.affine(2, 0.0), call.data(3), call.data(4))
-    call.emit("BatchNormalization", (call.x(), *inputs))
+    epsilon = call.attr("epsilon", 1e-5)
+    call.emit("BatchNormalization", (call.x(), *inputs), epsilon=epsilon)
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -51,34 +52,68 @@ class Light:
     def run(
         self, feeds: dict[str, np.ndarray], names: Sequence[str] | None = None
     ) -> list[np.ndarray]:
-        """Outputs (or the named ones), by onnxruntime where it knows the operators."""
-        source, feeds = self.model.SerializeToString(), {**feeds, **self.weights}
+        """Outputs (or the named ones), as by `Runner`."""
+        return Runner(self.model).run({**feeds, **self.weights}, names)
+
+
+class Runner:
+    """Runs a model many times: by onnxruntime where it knows the operators.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    threads : int
+        How many the runtime may keep; 0 leaves that to it.
+    """
+
+    def __init__(self, model: onnx.ModelProto, threads: int = 0) -> None:
+        self._source, self._threads = model.SerializeToString(), threads
+        self._session: Any = None
+        self._unknown: Exception | None = None
+
+    def run(
+        self, feeds: dict[str, np.ndarray], names: Sequence[str] | None = None
+    ) -> list[np.ndarray]:
+        """Outputs, or the named ones."""
         if importlib.util.find_spec("onnxruntime") is None:
-            return run_reference(source, feeds, names)
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 4
-        try:
-            session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-            return [np.asarray(r) for r in session.run(names, feeds)]
-        except Exception as error:
-            # Not every operator exists for every type there, such as convolutions in float64.
+            return self._by_reference(feeds, names)
+        failed = self._unknown
+        if failed is None:
             try:
-                return run_reference(source, feeds, names)
-            except Exception:
-                raise error from None
+                if self._session is None:
+                    self._session = session(self._source, self._threads)
+                return [np.asarray(r) for r in self._session.run(names, feeds)]
+            except Exception as error:
+                failed = error
+                if self._session is None:
+                    self._unknown = error
+        # Not every operator exists for every type there, such as convolutions in float64.
+        try:
+            return self._by_reference(feeds, names)
+        except Exception:
+            raise failed from None
+
+    def _by_reference(
+        self, feeds: dict[str, np.ndarray], names: Sequence[str] | None
+    ) -> list[np.ndarray]:
+        """By the slow evaluator that comes with onnx."""
+        from onnx.reference import ReferenceEvaluator
+
+        results = ReferenceEvaluator(self._source).run(names, feeds)
+        return [np.asarray(r) for r in results]
 
 
-def run_reference(
-    source: bytes, feeds: dict[str, np.ndarray], names: Sequence[str] | None
-) -> list[np.ndarray]:
-    """As `Light.run`, by the slow evaluator that comes with onnx."""
-    from onnx.reference import ReferenceEvaluator
+def session(source: bytes, threads: int) -> Any:
+    """The model in onnxruntime, as it is written."""
+    import onnxruntime as ort
 
-    results = ReferenceEvaluator(source).run(names, feeds)
-    return [np.asarray(r) for r in results]
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    # Threads of a session that waits for its turn would go on turning for a while.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def random_inputs(

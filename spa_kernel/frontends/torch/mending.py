@@ -84,7 +84,7 @@ class Mending:
         list of str
             What to know of it.
         """
-        pruned = TorchProgram(self.model, recorder)
+        pruned = TorchProgram(self.model, recorder, self.dense.graph)
         kept = {
             name: torch.from_numpy(self.coupling.kept((value, 0), removed)).nonzero().flatten()
             for name, value in self.coupling.graph.stored.items()

@@ -37,11 +37,14 @@ class TorchProgram(Program):
         Left as it is; each kind of batch is recorded when it comes first.
     recorder : Recorder
         What it does on the example input.
+    before : Graph, optional
+        Of the model before a prune, whose positions name its nodes.
     """
 
-    def __init__(self, model: nn.Module, recorder: Recorder) -> None:
+    def __init__(self, model: nn.Module, recorder: Recorder, before: Graph | None = None) -> None:
         self.model = model
         self.graph: Graph = recorder.graph
+        self._names = before or recorder.graph
         self.stored = {name: tensor.detach() for _, name, tensor in stored_tensors(model)}
         self._like = recorder
         self._tapes: dict[Any, Tape] = {}
@@ -73,7 +76,7 @@ class TorchProgram(Program):
                 f"{type(error).__name__}: {error}. Give batches of inputs, or (inputs, targets), "
                 "that the model accepts"
             ) from error
-        if not tape.close(self.graph.nodes[: self.graph.evaluated]):
+        if not tape.close(self._names.nodes[: self._names.evaluated]):
             raise DataNeeded(
                 f"the forward of {type(self.model).__name__} does something else on {where} than "
                 "on the example input: give batches like the example, or analyse the model with an "

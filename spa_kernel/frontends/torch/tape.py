@@ -160,8 +160,8 @@ class Tape(Recorder):
         self.makers = {
             value: node
             for node in self.graph.nodes
-            if node.outputs[0] not in self.made
             for value in node.outputs
+            if value not in self.made
         }
         last = {s: i for i, step in enumerate(self.steps) for s in step.outs if s is not None}
         for i, step in enumerate(self.steps):
@@ -196,7 +196,7 @@ def lasting(nodes: list[Node]) -> Iterator[tuple[str, int]]:
     for i, node in enumerate(nodes):
         operands = [v for v in node.inputs if v is not None]
         weights = any(v.stored or v in made for v in operands)
-        if node.op in LAYOUT or node.outputs[0] in made or (node.op == "Add" and weights):
+        if node.op in LAYOUT or made.keys() >= {*node.outputs} or (node.op == "Add" and weights):
             continue
         yield "product" if node.op in PRODUCTS else node.op, i
 
