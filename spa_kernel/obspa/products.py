@@ -143,7 +143,10 @@ def column_labels(product: Product, coupling: Coupling) -> np.ndarray:
     common = (rows[:, :, :, None] == rows[:, :1, None, :]).any(2).all(1)
     everywhere = np.where(common, rows[:, 0, :], NONE)
     gone = (labels[..., None] == everywhere[:, None, None, :]).any(-1)
-    return np.where(gone, NONE, labels)
+    labels = np.sort(np.where(gone, NONE, labels), axis=-1)
+    # One that is there twice counts once.
+    labels[..., 1:][labels[..., 1:] == labels[..., :-1]] = NONE
+    return labels
 
 
 def row_labels(product: Product, coupling: Coupling) -> np.ndarray:

@@ -102,6 +102,23 @@ def test_a_depthwise_kernel_loses_nothing_but_whole_channels() -> None:
     assert (labels_of(model, (1, 3, 4, 4), 2)[1] != NONE).any()
 
 
+def test_a_label_is_there_once_for_a_column() -> None:
+    """Here two ways lead from each channel to its column."""
+
+    def run(s: Any, x: Any) -> Any:
+        x = torch.cat([s.first(x), s.second(x)], 1).relu()
+        left, right = x.chunk(2, 1)
+        return s.last(torch.cat([left + right, right], 1))
+
+    model = Forward(run, first=conv(3, 4, 1), second=conv(3, 4, 1), last=conv(8, 2, 1))
+    coupling = spa.analyze(ordinary(model), (1, 3, 4, 4)).analysis.coupling
+    for product in products(coupling.graph):
+        labels = column_labels(product, coupling)
+        for column in labels.reshape(-1, labels.shape[-1]).tolist():
+            named = [label for label in column if label != NONE]
+            assert len(named) == len(set(named))
+
+
 def test_columns_that_cannot_go_have_no_label() -> None:
     model = nn.Sequential(conv(3, 6), nn.ReLU(), conv(6, 2))
     assert (labels_of(model, (1, 3, 4, 4), 0)[1] == NONE).all()
