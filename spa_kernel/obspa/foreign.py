@@ -68,7 +68,9 @@ def adapt(program: Program, shelf: Shelf) -> list[Adapted]:
         own = channels.get()
         # What never varies says nothing.
         variance = own.variance.where(own.variance > 1e-3 * before[1].double(), before[1].double())
-        found.append(Adapted(norm, (before[0].double(), before[1].double()), (own.mean, variance)))
+        # Copies, as the model's own memory may be written to before they are needed.
+        stored = tuple(tensor.to(torch.float64, copy=True) for tensor in before)
+        found.append(Adapted(norm, (stored[0], stored[1]), (own.mean, variance)))
         for name, old, new in zip(
             (norm.mean, norm.variance), before, (own.mean, variance), strict=True
         ):

@@ -49,6 +49,11 @@ class Product:
     way: Way
     alone: bool
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Names the product among all of a graph."""
+        return self.index, self.position
+
 
 def products(graph: Graph) -> list[Product]:
     """All products of a graph, in order, whose weight is a parameter but for moves of entries."""

@@ -25,7 +25,7 @@ from spa_kernel.obspa.batchnorm import Channels, Statistics, matched
 from spa_kernel.obspa.costs import positions
 from spa_kernel.obspa.moments import Moments
 from spa_kernel.obspa.neighbours import Neighbours, Norm, Surroundings, scale, turned_back
-from spa_kernel.obspa.products import NONE, Product, products, row_labels, use_of
+from spa_kernel.obspa.products import NONE, Product, column_labels, products, row_labels, use_of
 from spa_kernel.obspa.program import Program, State
 from spa_kernel.obspa.shelf import Shelf
 from spa_kernel.obspa.solve import fitted
@@ -62,8 +62,8 @@ class Reconstruction:
     ----------
     changed : set of str
         Names of the tensors that have new content.
-    notes : list of str
-        What a person should know, in sentences.
+    left : list of str
+        Names of weights that lost inputs and could not be fitted anew.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Reconstruction:
         self.dense, self.pruned, self.coupling = dense, pruned, coupling
         self.removed, self.shelf, self.least = removed, shelf, least
         self.changed: set[str] = set()
-        self.notes: list[str] = []
+        self.left: list[str] = []
 
     def run(self) -> None:
         """Go through the network once."""
@@ -92,6 +92,7 @@ class Reconstruction:
             if index in norms:
                 self._match(norms[index])
             elif not self._solve(layers[index]):
+                self._leave(layers[index].product)
                 norm = layers[index].near.norm
                 if norm is not None:
                     norms[norm.index] = norm
@@ -107,6 +108,7 @@ class Reconstruction:
             own = of_pruned.get(turn)
             node = product.node
             if not product.alone or own is None or node.attrs.get("alpha", 1) != 1:
+                self._leave(product)
                 continue
             labels = row_labels(product, self.coupling)
             gone = (self.removed[labels] & (labels != NONE)).any(2)
@@ -121,6 +123,11 @@ class Reconstruction:
             if node.op == "BatchNormalization" and i not in led and (norm := around.norm(i, node))
         }
         return layers, norms
+
+    def _leave(self, product: Product) -> None:
+        labels = column_labels(product, self.coupling)
+        if (self.removed[labels] & (labels != NONE)).any():
+            self.left.append(product.way.parameter)
 
     def _solve(self, layer: Layer) -> bool:
         """New weights for a layer; whether that could be done."""

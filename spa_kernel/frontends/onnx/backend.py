@@ -131,9 +131,9 @@ class OnnxBackend(Backend):
 
         def mend(removed: np.ndarray) -> list[str]:
             assert self._change is not None
-            found, notes = pending.carry_out(self.model, removed)
+            found = pending.carry_out(self.model, removed)
             self._change.extend(contents(self.model, found))
-            return notes
+            return pending.beside.notes
 
         return mend
 

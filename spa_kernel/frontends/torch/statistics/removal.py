@@ -55,7 +55,7 @@ def removal_cost(run: Run) -> dict[str, np.ndarray]:
         # Until the end it is this state that is put back after each batch.
         run.kept = Kept(run.model)
     every = products(graph)
-    weighed: dict[int, torch.Tensor] = {}
+    weighed: dict[tuple[int, int], torch.Tensor] = {}
     marked, gate, batches = gated(run.coupling), np.zeros(run.coupling.count), 0
     for parameters, found in projections(run):
         batches += 1
@@ -65,16 +65,16 @@ def removal_cost(run: Run) -> dict[str, np.ndarray]:
                 g = as_matrix(product, found[product.way.parameter])
                 w = as_matrix(product, parameters[product.way.parameter].detach())
                 one = g @ (g.transpose(1, 2) @ w)
-                if product.index in weighed:
-                    weighed[product.index] += one
+                if product.place in weighed:
+                    weighed[product.place] += one
                 else:
-                    weighed[product.index] = one
+                    weighed[product.place] = one
 
     def weigh(product: Product, weight: torch.Tensor, moments: Second) -> torch.Tensor:
         energy = moments.about_zero().xx.diagonal(dim1=1, dim2=2).sum(1).clamp(min=1e-30)
-        if product.index not in weighed:
+        if product.place not in weighed:
             return torch.zeros_like(weight)
-        return weighed[product.index].double() / (batches * energy[:, None, None])
+        return weighed[product.place].double() / (batches * energy[:, None, None])
 
     found_costs, factor = costs(program, run.coupling, begin, batches, weigh)
     gate *= factor / batches
