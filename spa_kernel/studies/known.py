@@ -29,10 +29,15 @@ class Known:
         for group in coupling.groups:
             self.scores.setdefault(key(group), []).append(scores.get(group.id))
 
-    @property
-    def criterion(self) -> Criterion:
-        """These scores as a criterion, to be used with ``norm="none"``."""
-        return Criterion("known", self, per="channel")
+    def criterion(self, of: Criterion) -> Criterion:
+        """These scores, which are of a criterion, as one to be used with ``norm="none"``."""
+        return Criterion(
+            "known",
+            self,
+            per="channel",
+            cost_weight=of.cost_weight,
+            reconstruct=of.reconstruct,
+        )
 
     def __call__(self, context: Context, group: Group) -> np.ndarray | None:
         """Scores of one group."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from spa_kernel import progress
 from spa_kernel.errors import InfeasibleTarget
+from spa_kernel.importance import find
 from spa_kernel.plan.choose import Choice, matching
 from spa_kernel.studies.known import Known
 from spa_kernel.studies.point import called, measured, unheard
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from spa_kernel.coupling.result import Group
     from spa_kernel.session import Session
 
-SCORING = "data", "loss", "agg", "norm", "seed"
+SCORING = "data", "loss", "agg", "norm", "seed", "calibration"
 """Arguments that decide the scores; they are worked out once, whatever is pruned then."""
 
 
@@ -130,7 +131,11 @@ def sensitivity(
     with progress.shown():
         scoring = {name: settings.pop(name) for name in SCORING if name in settings}
         scores = session.importance(criterion, **scoring)
-        known = Known(session.analysis.coupling, scores).criterion
+        known = Known(session.analysis.coupling, scores).criterion(find(criterion))
+        if settings.get("reconstruct", known.reconstruct):
+            # New weights are worked out from data at every point.
+            kept = ("data", "calibration")
+            settings |= {name: scoring[name] for name in kept if name in scoring}
         total = len(wanted) * len(fractions)
         found = Sensitivity([], None, called(criterion, "own"), called(evaluate), total)
         wishes = {"scope": "local", "max_ratio": 1.0, **settings, "norm": "none"}

@@ -177,7 +177,9 @@ class Run:
         known = self.scores[label]
         if isinstance(known, Exception):
             raise known
-        rest = {name: wish for name, wish in wishes.items() if name not in SCORING}
+        # New weights are worked out from data at every point.
+        kept = ("data", "calibration") if wishes.get("reconstruct", known.reconstruct) else ()
+        rest = {n: wish for n, wish in wishes.items() if n not in SCORING or n in kept}
         return {**rest, "criterion": known, "norm": "none"}
 
     def score(self, wishes: Wishes) -> Criterion | Exception:
@@ -185,7 +187,7 @@ class Run:
         try:
             with GATE.alone(), progress.listening(unheard):
                 scores = self.session.importance(wishes["criterion"], **scoring)
-            return Known(self.session.analysis.coupling, scores).criterion
+            return Known(self.session.analysis.coupling, scores).criterion(wishes["criterion"])
         except Exception as error:
             return error
 
@@ -213,7 +215,7 @@ def row(label: str, column: str, wishes: Wishes, outcome: Outcome) -> dict[str, 
         "label": label,
         "criterion": wishes["criterion"].name,
         "agg": wishes.get("agg", default("agg")),
-        "norm": wishes.get("norm", default("norm")),
+        "norm": wishes.get("norm") or wishes["criterion"].norm,
         "target": column,
         "rf": outcome.rf,
         "rp": outcome.rp,

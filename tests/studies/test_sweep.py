@@ -251,3 +251,16 @@ def test_an_onnx_model(threads: Executor, onnx_model: ModelProto) -> None:
         found = spa.sweep(session, ["l1", "random"], {"ratio": 0.5}, numbers, executor=executor)
         assert (found.baseline, [row["value"] for row in found.rows]) == (64, [32, 32])
     assert onnx_model.SerializeToString(deterministic=True) == before
+
+
+def test_new_weights_at_every_point(session: spa.Session) -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(8, *SHAPE[1:], generator=generator) for _ in range(4)]
+    found = spa.sweep(session, ["obspa"], [1.3], score, data=inputs)
+    assert found.rows[0]["error"] == ""
+    other = spa.analyze(copy.deepcopy(session.model), SHAPE)
+    other.prune(criterion="obspa", flops=1.3, data=inputs)
+    assert found.rows[0]["value"] == pytest.approx(score(other.model), rel=1e-3)
+    other.undo()
+    other.prune(criterion="obspa", flops=1.3, data=inputs, reconstruct=False)
+    assert found.rows[0]["value"] != pytest.approx(score(other.model), rel=1e-3)
