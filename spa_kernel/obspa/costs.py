@@ -39,6 +39,8 @@ LEAST = 4
 SEVERAL = 8
 """Batches that are reckoned with where their number is not known beforehand."""
 
+Place = tuple[int, int]
+"""As `Product.place`."""
 Weigh = Callable[[Product, torch.Tensor, Second], torch.Tensor]
 """From a product's W to G W, both float64 (G, R, D)."""
 
@@ -156,8 +158,8 @@ def reading(
 ) -> Iterator[tuple[Known, list[tuple[int, Reader]]]]:
     """For each product that reads channels of groups, by number, what it reads of each."""
     every = products(coupling.graph)
-    labels = {p.index: column_labels(p, coupling) for p in every}
-    todo = [p for p in every if (labels[p.index] != NONE).any()]
+    labels = {p.place: column_labels(p, coupling) for p in every}
+    todo = [p for p in every if (labels[p.place] != NONE).any()]
     # One more, for no label at all.
     owner, place = (np.full(coupling.count + 1, NONE) for _ in range(2))
     for number, group in enumerate(groups):
@@ -170,7 +172,7 @@ def reading(
         for product in now:
             done += 1
             progress.report("inverting covariances, layer", done, count)
-            moments = found.pop(product.index, None)
+            moments = found.pop(product.place, None)
             if moments is None:
                 continue
             second = finite(moments.of(), product)
@@ -179,7 +181,7 @@ def reading(
             near = surroundings.of(product.node, weight.shape[0] * weight.shape[1])
             central = bool(near.bias or near.norm)
             inverse = inverted(moments, weight, central)
-            marks = labels[product.index]
+            marks = labels[product.place]
             path = folder / f"{product.index}-{product.position}.pt"
             torch.save((second.x.float(), inverse.float()), path)
             one = Known(product, near, owner[marks], place[marks], path)
@@ -187,9 +189,9 @@ def reading(
             yield one, list(read(one.owner, one.place, inverse, weight, weighed))
 
 
-def affordable(todo: list[Product], labels: dict[int, np.ndarray]) -> list[Product]:
+def affordable(todo: list[Product], labels: dict[Place, np.ndarray]) -> list[Product]:
     """As many of the next products as fit, and one at least."""
-    sizes = [8 * blocks * width**2 for blocks, width, _ in (labels[p.index].shape for p in todo)]
+    sizes = [8 * blocks * width**2 for blocks, width, _ in (labels[p.place].shape for p in todo)]
     return todo[: max(1, int((np.cumsum(sizes) <= BUDGET).sum()))]
 
 
@@ -200,9 +202,9 @@ def summed(
     total: int | None,
     measuring: int,
     outputs: bool,
-) -> dict[int, Moments]:
+) -> dict[Place, Moments]:
     """The moments of some products, while the network runs on the data once."""
-    found: dict[int, Moments] = {}
+    found: dict[Place, Moments] = {}
     # What is measured on is not learnt from, where there is enough.
     spared = measuring if total is None or total >= LEAST * measuring else 0
     for number, state in enumerate(islice(begin(), spared, None), 1):
@@ -221,7 +223,7 @@ def summed(
                 y = use.outputs(result)
             most = positions(use.shape[1], total)
             for x, beside in use.pieces(y, most):
-                found.setdefault(product.index, Moments(2)).add(x, beside, number % 2)
+                found.setdefault(product.place, Moments(2)).add(x, beside, number % 2)
     return found
 
 

@@ -10,8 +10,8 @@ import torch
 class Moments:
     """Sums over positions of X X^T, Y X^T, Y^2, X and Y.
 
-    In double precision, of X and Y less a first guess of their means, so that little is lost where
-    a mean is much larger than what varies about it.
+    Pieces are added up in double precision; X and Y are taken less a first guess of their means,
+    so that little is lost where a mean is much larger than what varies about it.
 
     Parameters
     ----------

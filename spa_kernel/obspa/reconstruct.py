@@ -228,13 +228,13 @@ class Reconstruction:
     def _alike(self, layer: Layer, dense: State, pruned: State) -> bool:
         """Whether a layer has the same inputs in both networks."""
         index = layer.product.index
-        for position in range(len(layer.product.node.inputs)):
+        for position, value in enumerate(layer.product.node.inputs):
+            if value is None or value.stored or position == layer.product.position:
+                continue
             one = self.dense.operand(dense, index, position)
             other = self.pruned.operand(pruned, index, position)
-            if one is not None and other is not None and position != layer.product.position:
-                kept = one.shape == other.shape and torch.equal(one, other)
-                if not kept and position < 2:
-                    return False
+            if one is not None and other is not None and not torch.equal(one, other):
+                return False
         return True
 
     def _assign(self, layer: Layer, moments: Moments, included: bool) -> None:

@@ -127,7 +127,9 @@ def undone(array: torch.Tensor, step: Step) -> torch.Tensor:
 
 
 def forth(array: torch.Tensor, way: Way) -> torch.Tensor:
-    """What becomes of a parameter's entries where it is used; the way must be `pure`.
+    """What becomes of a parameter's entries where it is used: `back` is its adjoint.
+
+    Not for ways through an operator that joins parts or works on entries.
 
     Parameters
     ----------
@@ -137,8 +139,10 @@ def forth(array: torch.Tensor, way: Way) -> torch.Tensor:
     for step in way.steps:
         if step.op == "Transpose":
             array = array.permute(step.detail)
-        elif step.op in ("Reshape", "Expand"):
-            array = array.reshape(step.made) if step.op == "Reshape" else array.expand(step.made)
+        elif step.op == "Reshape":
+            array = array.reshape(step.made)
+        elif step.op == "Expand":
+            array = array.expand(step.made)
         else:
             for axis, index in step.detail:
                 array = array.index_select(axis, torch.tensor(index, device=array.device))

@@ -13,10 +13,11 @@ from spa_kernel.obspa.moments import Moments, Second
 def pieces(seed: int, offset: float = 3.0) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Inputs (2, 4, n) and outputs (2, 3, n), n different each time."""
     rng = torch.Generator().manual_seed(seed)
-    return [
-        tuple(offset + torch.randn(2, d, n, generator=rng, dtype=torch.float64) for d in (4, 3))
-        for n in (5, 1, 9, 4)
-    ]  # type: ignore[misc]
+
+    def draw(*shape: int) -> torch.Tensor:
+        return offset + torch.randn(shape, generator=rng, dtype=torch.float64)
+
+    return [(draw(2, 4, n), draw(2, 3, n)) for n in (5, 1, 9, 4)]
 
 
 def check(found: Second, parts: list[tuple[torch.Tensor, torch.Tensor]], rtol: float) -> None:

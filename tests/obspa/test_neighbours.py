@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import spa_kernel as spa
+from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, record
 from spa_kernel.frontends.torch.program import TorchProgram
 from spa_kernel.obspa.neighbours import Neighbours, Surroundings, scale, turned_back
 from spa_kernel.obspa.products import products
@@ -141,8 +142,7 @@ def tokens(forward: Run, **layers: Any) -> nn.Module:
 )
 def test_streams_are_turned_back(model: nn.Module, shape: Any) -> None:
     """What a product makes, less what is added to it, laid out as the product's output."""
-    session = spa.analyze(model, shape)
-    program = TorchProgram(model, session.backend._recorder)  # type: ignore[attr-defined]
+    program = TorchProgram(model, record(model, normalise_inputs(shape, *device_of(model))))
     (own,) = [p for p in products(program.graph) if p.way.parameter == "own.weight"]
     near = Surroundings(program.graph).of(own.node, 6)
     assert near.total is not None

@@ -12,9 +12,7 @@ from onnx import helper
 from spa_kernel import progress
 from spa_kernel.errors import CaptureError, DataNeeded
 from spa_kernel.frontends.onnx.inputs import dims, given_inputs, input_infos
-
-SIZE = 32
-"""Most samples that go through a network at once where the model does not say how many."""
+from spa_kernel.obspa.inputs import SIZE
 
 Feeds = dict[str, np.ndarray]
 

@@ -7,11 +7,11 @@ from math import ceil, prod
 import numpy as np
 import onnx
 
-from spa_kernel.frontends.onnx.batches import SIZE, Feeds
+from spa_kernel.frontends.onnx.batches import Feeds
 from spa_kernel.frontends.onnx.capture import Captured
 from spa_kernel.frontends.onnx.inputs import dims, input_infos
-from spa_kernel.frontends.torch.synthetic import LARGE, entries, spatial
 from spa_kernel.graph.ir import Value
+from spa_kernel.obspa.inputs import LARGE, SIZE, entries, spatial
 from spa_kernel.obspa.noise import pictures
 
 

@@ -13,9 +13,7 @@ from spa_kernel import progress
 from spa_kernel.errors import DataNeeded
 from spa_kernel.frontends.torch.capture import device_of, tensors_in
 from spa_kernel.frontends.torch.passes import Inputs, mapped, twice
-
-SIZE = 32
-"""Most samples that go through a network at once where a batch can be taken apart."""
+from spa_kernel.obspa.inputs import SIZE
 
 
 def batches_of(

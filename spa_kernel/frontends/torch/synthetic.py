@@ -17,14 +17,8 @@ from spa_kernel.frontends.torch.distilled import distilled, has_statistics
 from spa_kernel.frontends.torch.passes import Inputs, mapped, twice
 from spa_kernel.frontends.torch.statistics.kept import Kept
 from spa_kernel.graph.ir import Graph, Value
+from spa_kernel.obspa.inputs import LARGE, SIZE, entries, spatial
 from spa_kernel.obspa.noise import pictures
-
-BATCH = 32
-"""Samples in a batch, where the network takes so many at a time."""
-LARGE = 2**24
-"""Most entries of a batch."""
-PASSING = frozenset("Cast Identity Reshape Expand Transpose Slice Split Concat Clip".split())
-"""Operators after which a number still says which entry of a table is meant."""
 
 
 def synthetic(
@@ -117,30 +111,6 @@ def maker(value: Value, example: torch.Tensor, graph: Graph, rng: np.random.Gene
     return lambda x: x
 
 
-def spatial(value: Value, graph: Graph) -> bool:
-    """Whether an input has axes in space after that of its channels.
-
-    Four axes and more are taken for that; three, (N, C, L), where a convolution reads them and
-    not a product, as of a sequence.
-    """
-    if value.ndim != 3:
-        return value.ndim > 3
-    return any(n.op in ("Conv", "ConvTranspose") and n.inputs[0] is value for n in graph.nodes)
-
-
-def entries(value: Value, graph: Graph) -> int | None:
-    """How many entries the smallest stored table has that an input looks up; None without one."""
-    meant, found = {value}, []
-    for node in graph.nodes:
-        if node.op == "Gather" and node.inputs[1] in meant:
-            table = node.inputs[0]
-            if table is not None and table.stored:
-                found.append(table.shape[node.attrs["axis"]])
-        elif node.op in PASSING and node.inputs and node.inputs[0] in meant:
-            meant.update(node.outputs)
-    return min(found, default=None)
-
-
 def enlarged(model: nn.Module, inputs: Inputs) -> Inputs:
     """The inputs several times in one batch, if the model takes that as more samples."""
     tensors = tensors_in(inputs)
@@ -149,7 +119,7 @@ def enlarged(model: nn.Module, inputs: Inputs) -> Inputs:
         return inputs
     length = len(tensors[0])
     most = LARGE // max(prod(t.shape) for t in tensors)
-    times = min(BATCH // length, most)
+    times = min(SIZE // length, most)
     if times < 2:
         return inputs
     try:
