@@ -32,8 +32,9 @@ POSITIONS, PER_COLUMN = 2**16, 48
 """Positions that a product's moments are taken from: at least so many in all, and for each column
 of W. More say nothing new, as neighbours in a picture are alike."""
 
-LAST = 2.0
-"""How much more errors count that no later layer can make up for."""
+LAST = 4.0
+"""How much more errors count that no later layer can make up for: when new weights are fitted, later
+layers take much of the errors of earlier ones away."""
 LEAST = 4
 """Batches for each that is spared to measure on."""
 SEVERAL = 8
