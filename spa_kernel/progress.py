@@ -1,7 +1,7 @@
 """Progress: the engine reports phases; whoever listens shows them.
 
 The engine calls `report` and knows nothing of bars. `shown` draws a bar while its block runs, in a
-notebook or a terminal, if that takes longer than a second.
+notebook or a terminal, if that takes longer than half a second.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 Listener = Callable[[str, int, int | None], None]
 """Called with the phase (``"scoring"``), how much of it is done, and of how much if known."""
 
-_PATIENCE = 1.0
+_PATIENCE = 0.5
 """Seconds of work before anything is shown."""
 _INTERVAL = 0.1
 """Seconds between two updates: each one is a message to the browser."""
+
+watchers: list[Listener] = []
+"""These hear every report, wherever it is made, and leave the bar alone."""
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
@@ -37,6 +44,8 @@ def report(phase: str, done: int = 0, total: int | None = None) -> None:
     listener = _listener.get()
     if listener is not None:
         listener(phase, done, total)
+    for watcher in watchers:
+        watcher(phase, done, total)
 
 
 @contextmanager
@@ -66,8 +75,19 @@ def shown() -> Iterator[None]:
         bar.close()
 
 
+def watched(job: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Make a function show a bar while it runs."""
+
+    @wraps(job)
+    def run(*given: Given.args, **named: Given.kwargs) -> Result:
+        with shown():
+            return job(*given, **named)
+
+    return run
+
+
 class Bar:
-    """A listener that draws with tqdm, not before a second has passed and 10 times a second."""
+    """A listener that draws with tqdm: nothing in the first half second, then 10 times a second."""
 
     def __init__(
         self, make: Callable[..., Any] | None = None, clock: Callable[[], float] = time.monotonic

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +113,10 @@ class Backend(ABC):
     @abstractmethod
     def given(self) -> Any:
         """The example inputs as the constructor takes them."""
+
+    def writes(self) -> Hashable:
+        """Another value after tensors were written to, as far as the framework tells."""
+        return 0
 
     def settings(self) -> Callable[[], None]:
         """A function that puts back what a `Change` does not hold, such as train and eval mode."""

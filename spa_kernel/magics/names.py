@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import keyword
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -46,6 +46,8 @@ class Names:
         self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
         self._models: WeakKeyDictionary[Session, Any] = WeakKeyDictionary()
         self._kept: dict[Session, str] = {}
+        self.watchers: list[Callable[[], None]] = []
+        """Called when there may be other sessions, or other names for them, than before."""
 
     def model(self, name: str) -> Any:
         """The object that a name such as ``net`` or ``trainer.backbone`` stands for.
@@ -72,18 +74,24 @@ class Names:
     def session(self, name: str) -> Session | None:
         """The session of the model of that name, if it has been analysed."""
         value = self.model(name)
-        if _is_session(value):
-            return value
-        session = self._sessions.get(id(value))
-        if session is None or self._models[session] is not value:
-            # It may have been analysed without a command: session = spa.analyze(net, x).
-            made = {id(v): v for v in self._values() if _is_session(v) and v.model is value}
-            if len(made) != 1:
-                return None
-            (session,) = made.values()
-            self.keep(name, session)
-        self._kept[session] = name
-        return session
+        found = self._session_of(value, self._made())
+        if found is not None and found is not value:
+            if found in self._models:
+                self._kept[found] = name
+            else:
+                self.keep(name, found)
+        return found
+
+    def sessions(self) -> dict[str, Session]:
+        """The sessions that commands find, each under one name; may be called on any thread."""
+        found: dict[Session, str] = {}
+        made = self._made()
+        # Rather by the name of the model than by that of the session.
+        for name, value in sorted(self.named_models(), key=lambda pair: _is_session(pair[1])):
+            session = self._session_of(value, made)
+            if session is not None:
+                found.setdefault(session, name)
+        return {name: session for session, name in found.items()}
 
     def keep(self, name: str, session: Session) -> None:
         """Remember the session of a model."""
@@ -94,27 +102,54 @@ class Names:
         self._models[session] = model
         self._kept = {s: n for s, n in self._kept.items() if self._models[s] is not model}
         self._kept[session] = name
+        self._tell()
 
     def let_go(self, *_: Any) -> None:
         """Stop keeping the sessions whose model nothing in the namespace leads to any more."""
-        if not self._kept:
-            return
-        reachable = {id(value) for value in self._values()}
-        self._kept = {
-            session: name
-            for session, name in self._kept.items()
-            if id(self._models[session]) in reachable
-            or self._look_up(name) is self._models[session]
-        }
+        if self._kept:
+            reachable = {id(value) for value in self._values()}
+            self._kept = {
+                session: name
+                for session, name in self._kept.items()
+                if id(self._models[session]) in reachable
+                or self._look_up(name) is self._models[session]
+            }
+        self._tell()
 
     def models(self) -> list[str]:
         """The variables that hold a model or a session, and the attributes called before."""
-        found = [name for name, value in self._variables() if is_model(value)]
-        return found + sorted({n for n in self._kept.values() if "." in n})
+        return [name for name, _ in self.named_models()]
+
+    def named_models(self) -> list[tuple[str, Any]]:
+        """The same with their values; may be called on any thread."""
+        dotted = sorted({name for name in list(self._kept.values()) if "." in name})
+        named = [*self._variables(), *((name, self._look_up(name)) for name in dotted)]
+        return [(name, value) for name, value in named if is_model(value)]
 
     def variables(self) -> list[str]:
         """All variables that the user made."""
         return [name for name, _ in self._variables()]
+
+    def _tell(self) -> None:
+        for watcher in self.watchers:
+            watcher()
+
+    def _made(self) -> list[Session]:
+        """The sessions that variables hold, as from session = spa.analyze(net, x)."""
+        from spa_kernel.session import Session
+
+        return list({id(v): v for v in self._values() if isinstance(v, Session)}.values())
+
+    def _session_of(self, value: Any, made: list[Session]) -> Session | None:
+        """The session that a value is, or that it was analysed in."""
+        if _is_session(value):
+            session: Session = value
+            return session
+        known = self._sessions.get(id(value))
+        if known is not None and self._models.get(known) is value:
+            return known
+        of_it = [session for session in made if session.model is value]
+        return of_it[0] if len(of_it) == 1 else None
 
     def _look_up(self, name: str) -> Any:
         first, *rest = name.split(".")
@@ -135,7 +170,7 @@ class Names:
             if isinstance(value, list | tuple):
                 yield from value
             elif isinstance(value, dict):
-                yield from value.values()
+                yield from list(value.values())
 
     def _hint(self, name: str) -> str:
         known = self.models()

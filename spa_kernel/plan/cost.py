@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from spa_kernel.coupling.result import Coupling
-from spa_kernel.graph.ir import Axis, Graph
+from spa_kernel.graph.ir import Axis, Graph, Node, Value
 from spa_kernel.graph.operators import OPERATORS
 from spa_kernel.plan.axes import DistinctAxes
 from spa_kernel.plan.measure import Measure
@@ -70,14 +70,14 @@ class CostModel:
     def __init__(self, graph: Graph, coupling: Coupling) -> None:
         self.axes = DistinctAxes(coupling)
         self._graph = graph
-        self._nodes: list[tuple[str, str]] = []
+        self._nodes: list[Node] = []
         products: list[tuple[int, list[Axis]]] = []
         for node in graph.nodes[: graph.evaluated]:
             known = OPERATORS.get(node.op)
             if known is not None and known.flops is not None:
                 constant, axes = known.flops(node)
                 products.append((constant, list(axes)))
-                self._nodes.append((node.name, node.op))
+                self._nodes.append(node)
         self._flops = Total("flops", self.axes, Terms(self.axes, products))
         stored = [(1, [(v, a) for a in range(v.ndim)]) for v in graph.parameters]
         self._params = Total("params", self.axes, Terms(self.axes, stored))
@@ -115,10 +115,22 @@ class CostModel:
 
     def table(self, removed: np.ndarray | None = None) -> list[NodeCost]:
         """FLOPs of every operator that costs any, in the order of execution."""
-        nothing = np.zeros(self.axes.count, dtype=bool)
-        before = self._flops.each(nothing)
-        after = before if removed is None else self._flops.each(removed)
         return [
-            NodeCost(name, op, int(b), int(a))
-            for (name, op), b, a in zip(self._nodes, before, after, strict=True)
+            NodeCost(node.name, node.op, before, after)
+            for (node, before), (_, after) in zip(
+                self.operators(), self.operators(removed), strict=True
+            )
         ]
+
+    def operators(self, removed: np.ndarray | None = None) -> list[tuple[Node, int]]:
+        """FLOPs of every operator that costs any, in the order of execution; their sum is all."""
+        each = self._flops.each(self._mask(removed))
+        return list(zip(self._nodes, map(int, each), strict=True))
+
+    def tensors(self, removed: np.ndarray | None = None) -> list[tuple[Value, int]]:
+        """Elements of every parameter, in the model's order; their sum is all."""
+        each = self._params.each(self._mask(removed))
+        return list(zip(self._graph.parameters, map(int, each), strict=True))
+
+    def _mask(self, removed: np.ndarray | None) -> np.ndarray:
+        return np.zeros(self.axes.count, dtype=bool) if removed is None else removed

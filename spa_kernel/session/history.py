@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import overload
 
 from spa_kernel.errors import InfeasibleTarget
@@ -30,6 +31,8 @@ class Step:
         How long the prune took.
     current : bool
         Whether the model is in this state now.
+    values : dict of str to float
+        What was measured of the model in this state, see `History.record`.
     """
 
     index: int
@@ -39,6 +42,7 @@ class Step:
     plan: Plan | None = None
     change: Change | None = None
     current: bool = False
+    values: dict[str, float] = field(default_factory=dict)
 
     @property
     def flops(self) -> int:
@@ -54,9 +58,19 @@ class Step:
 
 
 class History(Rich, Sequence[Step]):
-    """A sequence of steps with a position in it."""
+    """A sequence of steps with a position in it.
 
-    def __init__(self, start: Analysis) -> None:
+    Parameters
+    ----------
+    start : Analysis
+        Of the model before any prune.
+    check : callable
+        Raises `StaleSession` where the model was changed from outside; called before it is moved
+        to another step.
+    """
+
+    def __init__(self, start: Analysis, check: Callable[[], None]) -> None:
+        self._check_model = check
         self._steps = [Step(0, "start", start, current=True)]
         self._position = 0
 
@@ -85,6 +99,32 @@ class History(Rich, Sequence[Step]):
         self._steps[index:] = [step]
         self._position = index
 
+    def record(self, **values: float) -> None:
+        """Keep what was measured of the model as it is now, to be shown beside the step.
+
+        A name that was recorded before gets the new value.
+
+        Examples
+        --------
+        >>> session.history.record(top1=0.842)  # doctest: +SKIP
+
+        Raises
+        ------
+        InfeasibleTarget
+            A value is not a finite number.
+        """
+        found = {}
+        for name, value in values.items():
+            try:
+                found[name] = float(value)
+            except (TypeError, ValueError):
+                found[name] = math.nan
+            if not math.isfinite(found[name]):
+                raise InfeasibleTarget(
+                    f"{name}={value!r} cannot be recorded: use a number, such as {name}=0.842"
+                )
+        self.current.values.update(found)
+
     def undo(self, steps: int) -> None:
         """Take back some steps.
 
@@ -92,7 +132,9 @@ class History(Rich, Sequence[Step]):
         ------
         InfeasibleTarget
             There are not that many.
+        StaleSession
         """
+        self._check_model()
         self._check(steps, self._position, "undo")
         for _ in range(steps):
             change = self.current.change
@@ -108,7 +150,9 @@ class History(Rich, Sequence[Step]):
         ------
         InfeasibleTarget
             There are not that many.
+        StaleSession
         """
+        self._check_model()
         self._check(steps, len(self._steps) - 1 - self._position, "redo")
         for _ in range(steps):
             change = self._steps[self._position + 1].change

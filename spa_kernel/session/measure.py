@@ -49,6 +49,7 @@ class Measurement(Rich):
         return f"Measurement({self.name!r}, latency: {times})"
 
 
+@progress.watched
 def measure(session: Session) -> Measurement:
     """Measure the model as it was at the start of its history, and as it is now.
 

@@ -20,7 +20,7 @@ from spa_kernel.session.analysis import Analysis
 if TYPE_CHECKING:
     from spa_kernel.session.session import Session
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save(session: Session, path: Path) -> None:
@@ -37,7 +37,12 @@ def save(session: Session, path: Path) -> None:
         "format": FORMAT,
         "name": session.name,
         "framework": session.framework,
-        "steps": [{"label": step.label, "plan": step.plan.to_json()} for step in done if step.plan],
+        "values": history[0].values,
+        "steps": [
+            {"label": step.label, "plan": step.plan.to_json(), "values": step.values}
+            for step in done
+            if step.plan
+        ],
     }
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("session.json", json.dumps(head))
@@ -66,6 +71,7 @@ def load(kind: type[Session], path: Path, model: Any) -> Session:
         example = backend_for(model).open_example(archive.read("example"))
         session = kind(model, example, name=head["name"])
         before = session.backend.snapshot()
+        session.history.record(**head["values"])
         try:
             session.backend.restore(archive.read("state-0"))
             for index, entry in enumerate(head["steps"], start=1):
@@ -76,6 +82,7 @@ def load(kind: type[Session], path: Path, model: Any) -> Session:
                 analysis = Analysis.of(session.backend)
                 seconds = time.perf_counter() - start
                 session.history.add(entry["label"], analysis, plan, change, seconds)
+                session.history.record(**entry["values"])
         except BaseException:
             session.reset()
             session.backend.restore(before)

@@ -20,6 +20,7 @@ from spa_kernel.session.calibration import batches
 from spa_kernel.session.explain import relied_on
 from spa_kernel.session.hypotheses import culprits
 from spa_kernel.session.report import Report
+from spa_kernel.session.turns import tell
 
 if TYPE_CHECKING:
     from spa_kernel.session.session import Session
@@ -144,10 +145,10 @@ def in_steps(
                 goal=f"step {step} of {steps} to {name} {amount(goal)}",
             )  # fmt: skip
             reports.append(report)
+            tell("changed", session)
             if between is not None and step < steps:
                 between(session)
     except BaseException:
-        session.backend.check()
         history.rewind(known, before)
         put_back()
         raise

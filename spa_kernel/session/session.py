@@ -26,6 +26,7 @@ from spa_kernel.session.history import History
 from spa_kernel.session.latency import measured_plan
 from spa_kernel.session.pruning import carry_out, in_steps
 from spa_kernel.session.report import Frozen, Report
+from spa_kernel.session.turns import Turn, in_turn
 from spa_kernel.views.rich import Rich
 
 
@@ -35,7 +36,9 @@ class Session(Rich):
     def __init__(self, model: Any, inputs: Any = None, *, name: str | None = None) -> None:
         self.backend = backend_for(model)(model, inputs)
         self.name = name or type(self.model).__name__
-        self._history = History(Analysis.of(self.backend))
+        self.turn = Turn()
+        with self.turn.taken(self):
+            self._history = History(Analysis.of(self.backend), self.backend.check)
 
     @property
     def model(self) -> Any:
@@ -90,6 +93,7 @@ class Session(Rich):
                 found.append(Frozen("", value.name, value.shape[0], UNUSED, size))
         return sorted(found, key=lambda f: -f.params)
 
+    @in_turn
     def explain(self, layer: str) -> Explanation:
         """Why a layer's channels hang together, or why they cannot go.
 
@@ -105,6 +109,8 @@ class Session(Rich):
         """
         return explain(self.analysis.coupling, layer)
 
+    @progress.watched
+    @in_turn
     def importance(
         self,
         criterion: Any = "l1",
@@ -168,6 +174,8 @@ class Session(Rich):
             coupling, self.backend.array, chosen, agg=agg, norm=norm, seed=seed, given=given
         )
 
+    @progress.watched
+    @in_turn
     def plan(
         self,
         criterion: Any = "l1",
@@ -193,6 +201,7 @@ class Session(Rich):
         norm: str | None = None,
         seed: int = 0,
         earlier: Mapping[str, int] | None = None,
+        scores: Mapping[str, np.ndarray] | None = None,
     ) -> Plan:
         """Choose what goes; nothing is changed.
 
@@ -253,6 +262,9 @@ class Session(Rich):
         earlier : mapping of str to int, optional
             Group id to the number of channels that it has lost already: ``ratio`` and
             ``max_ratio`` then count from before that.
+        scores : mapping of str to numpy.ndarray, optional
+            What `importance` found with the same criterion, data and seed, so that it need not be
+            worked out again.
 
         Returns
         -------
@@ -276,7 +288,8 @@ class Session(Rich):
         norm = norm or chosen.norm
         if cost_weight is None:
             cost_weight = chosen.cost_weight if ratio is None else 0.0
-        scores = self.importance(chosen, found, loss, agg, norm, seed)
+        if scores is None:
+            scores = self.importance(chosen, found, loss, agg, norm, seed)
         progress.report("planning")
         called = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", "own")
         make = partial(
@@ -305,6 +318,8 @@ class Session(Rich):
             made = make(ratio=ratio, flops=flops, params=params, latency=latency, memory=memory)
         return replace(made, batches=found.batches) if mending else made
 
+    @progress.watched
+    @in_turn
     def prune(
         self,
         plan: Plan | None = None,
@@ -362,6 +377,7 @@ class Session(Rich):
         chosen = partial(self.plan, **wishes) if plan is None else plan
         return carry_out(self, chosen, optimizer=optimizer, verify=verify)
 
+    @in_turn
     def undo(self, steps: int = 1) -> None:
         """Take back the last steps: every tensor is bit for bit what it was before them.
 
@@ -369,9 +385,9 @@ class Session(Rich):
         ------
         InfeasibleTarget, StaleSession
         """
-        self.backend.check()
         self._history.undo(steps)
 
+    @in_turn
     def redo(self, steps: int = 1) -> None:
         """Do undone steps again, weights as they were when they were undone.
 
@@ -379,7 +395,6 @@ class Session(Rich):
         ------
         InfeasibleTarget, StaleSession
         """
-        self.backend.check()
         self._history.redo(steps)
 
     def reset(self) -> None:
@@ -387,6 +402,8 @@ class Session(Rich):
         if self._history.position:
             self.undo(self._history.position)
 
+    @progress.watched
+    @in_turn
     def export(self, path: str | Path) -> Path:
         """Write the current model as an ONNX file.
 
@@ -399,6 +416,8 @@ class Session(Rich):
         self.backend.export(path)
         return path
 
+    @progress.watched
+    @in_turn
     def save(self, path: str | Path) -> Path:
         """Write plans and tensors of all steps up to this one, for `spa_kernel.load`."""
         self.backend.check()
@@ -413,6 +432,7 @@ class Session(Rich):
         )
 
 
+@progress.watched
 def analyze(model: Any, inputs: Any = None, *, name: str | None = None) -> Session:
     """Read a model and find its coupled channels; the model is left as it is.
 
@@ -437,6 +457,7 @@ def analyze(model: Any, inputs: Any = None, *, name: str | None = None) -> Sessi
     return Session(model, inputs, name=name)
 
 
+@progress.watched
 def load(path: str | Path, model: Any) -> Session:
     """Bring a fresh model to where a saved session stood, history included.
 

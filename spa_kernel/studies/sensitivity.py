@@ -212,9 +212,10 @@ def row(
 def trial(session: Session, evaluate: Callable[[Any], float], plan: Any) -> float:
     """What the model is worth after a prune, which is taken back."""
     backend, coupling = session.backend, session.analysis.coupling
-    change, _ = backend.apply(coupling, plan.mask(coupling), verify=False)
-    try:
-        with backend.lent():
-            return measured(evaluate, session.model)
-    finally:
-        change.undo()
+    with session.turn.taken(session):
+        change, _ = backend.apply(coupling, plan.mask(coupling), verify=False)
+        try:
+            with backend.lent():
+                return measured(evaluate, session.model)
+        finally:
+            change.undo()

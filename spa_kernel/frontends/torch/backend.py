@@ -204,6 +204,9 @@ class TorchBackend(Backend):
         yield from self.model.named_parameters()
         yield from self.model.named_buffers()
 
+    def writes(self) -> tuple[int, ...]:
+        return tuple(tensor._version for _, tensor in self._tensors())
+
     def check(self) -> None:
         now = self._structure()
         if now != self._left:
