@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
-from traitlets import Enum, Unicode
+from traitlets import Bool, Enum, Unicode, observe
 
 import spa_kernel as spa
 from spa_kernel.errors import CaptureError, SpaError
@@ -22,8 +22,9 @@ from spa_kernel.magics.cell import Score
 from spa_kernel.magics.command import command
 from spa_kernel.magics.names import Names
 from spa_kernel.magics.options import DOING, LIMITS, MODEL, NUMBER, SCOPES, SCORES, TARGET
-from spa_kernel.magics.outcome import Cost, Criteria, Groups, Importance, Written
+from spa_kernel.magics.outcome import Criteria, Written
 from spa_kernel.plan.arguments import TARGETS
+from spa_kernel.views import live, sides
 
 
 @magics_class
@@ -36,6 +37,13 @@ class SPAMagics(Magics):
     default_scope = Enum(SCOPES, "global", help="Scope where --scope is not given.").tag(
         config=True
     )
+    widgets = Bool(True, help="Whether views are live, where the notebook can show widgets.").tag(
+        config=True
+    )
+
+    @observe("widgets")
+    def _widgets_changed(self, change: Any) -> None:
+        live.allow(change["new"])
 
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell, **kwargs)
@@ -70,31 +78,57 @@ class SPAMagics(Magics):
     @line_magic
     @magic_arguments()
     @MODEL
-    @argument("what", nargs="?", choices=["groups", "cost", "history", "importance"],
-              default="groups", help="groups if nothing is said")  # fmt: skip
+    @argument("what", nargs="?", choices=["graph", "groups", "importance", "explorer", "history",
+              "cost"], default="graph", help="graph if nothing is said")  # fmt: skip
     @SCORES
+    @TARGET
+    @argument("--against", metavar="NAME", help="importance: a criterion to compare with")
     @command
     def spa_show(self, args: Namespace) -> Any:
         """Show one side of an analysed model.
 
+        graph: how groups of coupled channels feed each other. groups: as a table. importance: what
+        a criterion says of every channel, and what a target such as --flops 2 would cut. explorer:
+        try out prunes with a slider, and carry them out. history: the steps so far. cost: before
+        and after.
+
         Examples::
 
-            %spa_show net groups
-            %spa_show net importance --criterion l2
+            %spa_show net
+            %spa_show net importance --criterion l2 --flops 2
+            %spa_show net explorer
         """
         session = self._session(args.model)
         match args.what:
             case "cost":
-                return Cost(session)
+                return sides.Cost(session)
             case "history":
-                return session.history
+                return sides.Steps(session)
+            case "groups":
+                return sides.Groups(session)
             case "importance":
+                return self._importance(session, args)
+            case "explorer":
+                expressions = take.plain(args, "data", "loss")
+                given = take.given(self.names.shell, args, "data", "loss")
                 criterion = args.criterion or self.default_criterion
-                given = take.plain(args, "agg", "norm")
-                given |= take.given(self.names.shell, args, "data", "loss")
-                return Importance(session, criterion, session.importance(criterion, **given))
+                return sides.Explorer(session, criterion, **given, expressions=expressions)
             case _:
-                return Groups(session)
+                return sides.Graph(session)
+
+    def _importance(self, session: Any, args: Namespace) -> sides.Importance:
+        criterion = args.criterion or self.default_criterion
+        settings = take.plain(args, "agg", "norm")
+        settings |= take.given(self.names.shell, args, "data", "loss")
+        scores = session.importance(criterion, **settings)
+        target, plan, other = take.plain(args, *TARGETS), None, None
+        if target:
+            plan = session.plan(
+                criterion, scope=self.default_scope, scores=scores, **target, **settings
+            )
+        if args.against is not None:
+            other = args.against, session.importance(args.against, **settings)
+        return sides.Importance(session, criterion, scores, settings, plan, other)
 
     @line_magic
     @magic_arguments()
@@ -189,10 +223,23 @@ class SPAMagics(Magics):
     @line_magic
     @magic_arguments()
     @MODEL
+    @argument("--record", metavar="NAME=EXPR", action="append", default=[],
+              help="keep a number of the model as it is now, top1=accuracy(net)")  # fmt: skip
     @command
     def spa_history(self, args: Namespace) -> Any:
-        """List what was done to a model, and where it stands."""
-        return self._known(args.model).history
+        """List what was done to a model, and where it stands.
+
+        Example::
+
+            %spa_history net --record top1=accuracy(net)
+        """
+        history = self._known(args.model).history
+        for text in args.record:
+            name, found, expression = text.partition("=")
+            if not (found and name.isidentifier()):
+                raise UsageError(f"--record {text}: write it as name=value, top1=accuracy(net)")
+            history.record(**{name: take.value(self.names.shell, expression, "--record")})
+        return history
 
     @line_magic
     @magic_arguments()

@@ -33,8 +33,8 @@ POSITIONS, PER_COLUMN = 2**16, 48
 of W. More say nothing new, as neighbours in a picture are alike."""
 
 LAST = 4.0
-"""How much more errors count that no later layer can make up for: when new weights are fitted, later
-layers take much of the errors of earlier ones away."""
+"""How much more errors count that no later layer can make up for; when new weights are fitted,
+later layers take much of the errors of earlier ones away."""
 LEAST = 4
 """Batches for each that is spared to measure on."""
 SEVERAL = 8

@@ -43,7 +43,7 @@ def plan_blocks(plan: Plan) -> list[Block]:
     """What would go; nothing has been changed."""
     return [
         Title("Plan", f"{wish(plan.settings)}; nothing is changed yet"),
-        _totals(plan.flops, plan.params, [plan]),
+        total_facts(plan.flops, plan.params, [plan]),
         *width_blocks(plan),
     ]
 
@@ -58,7 +58,7 @@ def report_blocks(report: Report) -> list[Block]:
     at = f"in {count(len(steps), 'step')}" if report.steps else f"step {report.step}"
     return [
         Title("Pruned", f"{at}, {wish(settings)}"),
-        _totals(report.flops, report.params, [step.plan for step in steps]),
+        total_facts(report.flops, report.params, [step.plan for step in steps]),
         _verified(report),
         *(Line(f"Note: {note}.", tone="muted") for note in report.notes),
         *(step_blocks(steps) if report.steps else width_blocks(report.plan)),
@@ -121,7 +121,8 @@ def lost(plans: Sequence[Plan]) -> tuple[int, int]:
     return sum(n for _, n in cut), len({g for g, _ in cut})
 
 
-def _totals(flops: tuple[int, int], params: tuple[int, int], plans: Sequence[Plan]) -> Facts:
+def total_facts(flops: tuple[int, int], params: tuple[int, int], plans: Sequence[Plan]) -> Facts:
+    """What some prunes of one model, one after the other, come to."""
     channels, groups = lost(plans)
     memory = plans[0].memory[0], plans[-1].memory[1]
     sizes = f"{size(memory[0]).text} → {size(memory[1]).text}"

@@ -11,7 +11,7 @@ from functools import cache, singledispatch
 from importlib import import_module
 from typing import Any
 
-from spa_kernel.views import html, text
+from spa_kernel.views import html, live, text
 from spa_kernel.views.blocks import Block
 
 
@@ -42,19 +42,23 @@ def render_text(result: Any) -> str:
     return text.draw(describe(result))
 
 
-def mimebundle(result: Any) -> dict[str, str]:
-    """Both drawings of a result, as IPython wants them."""
+def mimebundle(result: Any) -> dict[str, Any]:
+    """All drawings of a result, as IPython wants them; whoever shows them takes the best."""
     _teach()
     blocks = describe(result)
-    return {"text/html": html.draw(blocks), "text/plain": text.draw(blocks)}
+    return {
+        **live.data(result),
+        "text/html": html.draw(blocks),
+        "text/plain": text.draw(blocks),
+    }
 
 
 class Rich:
-    """Mixin for results that a notebook, a terminal and ``print`` show as tables."""
+    """Mixin for results that a notebook shows, live or as tables, and a terminal and ``print``."""
 
     __slots__ = ()
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return mimebundle(self)
 
     def __str__(self) -> str:

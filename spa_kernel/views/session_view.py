@@ -21,6 +21,7 @@ from spa_kernel.views.units import amount, count, factor, seconds
 if TYPE_CHECKING:
     from spa_kernel.coupling.result import Group
     from spa_kernel.session import History, Session
+    from spa_kernel.session.history import Step
 
 LAYER = Column("Layer", elastic=True, help="the layer whose output channels these are")
 
@@ -127,6 +128,7 @@ def history_blocks(history: History) -> list[Block]:
     """The steps, with a mark at the one where the model stands."""
     steps = list(history)
     base = steps[0]
+    names = list(dict.fromkeys(name for step in steps for name in step.values))
     columns = [
         Column("Step", right=True),
         Column("What", wraps=True),
@@ -134,6 +136,7 @@ def history_blocks(history: History) -> list[Block]:
         Column("÷", right=True, help="times cheaper than at first"),
         Column("Parameters", right=True),
         Column("÷", right=True, help="times smaller than at first"),
+        *(Column(name, right=True, help="as recorded") for name in names),
         Column("Time", right=True),
     ]
     rows, current = [], 0
@@ -151,6 +154,7 @@ def history_blocks(history: History) -> list[Block]:
                 Cell(factor(base.flops, step.flops)),
                 amount(step.params),
                 Cell(factor(base.params, step.params)),
+                *(recorded(step, name) for name in names),
                 Cell(seconds(step.seconds) if row else ""),
             ]
         )
@@ -158,3 +162,9 @@ def history_blocks(history: History) -> list[Block]:
         Title("History", _place(history)),
         Table(columns, rows, current=current),
     ]
+
+
+def recorded(step: Step, name: str) -> Cell:
+    """What was measured of a step, if it was."""
+    value = step.values.get(name)
+    return Cell("") if value is None else Cell(f"{value:.4g}", title=repr(value))

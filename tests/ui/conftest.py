@@ -1,4 +1,4 @@
-"""A JupyterLab on this machine and a browser to drive it."""
+"""A JupyterLab and a Notebook on this machine, and a browser to drive them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,9 +35,12 @@ class Lab:
 
     address: str
     folder: Path
+    application: str
 
     def page(self, notebook: str, workspace: str) -> str:
-        """The address that opens a notebook in a workspace of its own."""
+        """The address that opens a notebook, in the lab in a workspace of its own."""
+        if self.application == "notebook":
+            return f"{self.address}/notebooks/{notebook}?token={TOKEN}"
         return f"{self.address}/lab/workspaces/{workspace}/tree/{notebook}?token={TOKEN}&reset"
 
 
@@ -55,7 +59,20 @@ def browser() -> Iterator[playwright.Browser]:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A JupyterLab on a free port, with copies of the notebooks."""
-    folder, home = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("home")
+    with _served("jupyterlab", tmp_path_factory) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def notebook7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Jupyter Notebook, likewise."""
+    with _served("notebook", tmp_path_factory) as lab:
+        yield lab
+
+
+@contextmanager
+def _served(application: str, made: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder, home = made.mktemp(application), made.mktemp("home")
     for notebook in NOTEBOOKS.glob("*.ipynb"):
         shutil.copy(notebook, folder)
     _settings(home)
@@ -64,7 +81,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         port = free.getsockname()[1]
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", *root),
+        *(sys.executable, "-m", application, "--no-browser", *root),
         "--expose-app-in-browser",  # tests give it commands
         *(f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"),
         *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"),
@@ -78,7 +95,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
     try:
-        lab = Lab(f"http://127.0.0.1:{port}", folder)
+        lab = Lab(f"http://127.0.0.1:{port}", folder, application)
         _wait(lab, server, home / "log")
         yield lab
     finally:
@@ -110,4 +127,4 @@ def _wait(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.25)
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+    pytest.fail(f"{lab.application} did not start:\n{log.read_text()[-3000:]}")

@@ -5,6 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+
+
+def written(lab, name, *cells):
+    """A notebook with these cells, in the lab's folder."""
+    made = new_notebook(cells=[new_code_cell(cell.strip()) for cell in cells])
+    made.metadata["kernelspec"] = KERNEL
+    nbformat.write(made, lab.folder / name)
+    return name
+
 
 def opened(lab, browser, notebook):
     """A page with a notebook whose kernel is ready, and the list of its errors."""
@@ -15,7 +28,11 @@ def opened(lab, browser, notebook):
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
     page.wait_for_selector(".jp-NotebookPanel-toolbar >> text=Python 3", timeout=60_000)
     # A kernel that is still connecting loses what it is asked to run.
-    page.wait_for_selector("text=Python 3 (ipykernel) | Idle", timeout=120_000)
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
+        " === 'idle'",
+        timeout=120_000,
+    )
     page.wait_for_timeout(1000)
     return page, problems
 
@@ -25,6 +42,23 @@ def command(page, name, **arguments):
     page.evaluate(
         "([name, given]) => window.jupyterapp.commands.execute(name, given)", [name, arguments]
     )
+
+
+def asked(page, expression, code=""):
+    """What an expression is worth in the notebook's kernel, after some code has run there."""
+    found = page.evaluate(
+        """async ([expression, code]) => {
+            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            const future = kernel.requestExecute({
+                code, store_history: false, user_expressions: { found: expression },
+            });
+            return (await future.done).content;
+        }""",
+        [expression, code],
+    )
+    assert found["status"] == "ok", found
+    assert found["user_expressions"]["found"]["status"] == "ok", found
+    return found["user_expressions"]["found"]["data"]["text/plain"]
 
 
 def seen_in_both_themes(page, views, tmp_path, name=""):

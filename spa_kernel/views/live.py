@@ -1,0 +1,64 @@
+"""Whether a result is shown as a live view, with widgets, and which one.
+
+Live views are taught in `spa_kernel.views.widgets.results`, which is loaded only when one is
+wanted, so that a terminal and a script never import widgets.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache, singledispatch
+from importlib import import_module
+from typing import Any
+
+SWITCH = "SPA_KERNEL_NO_WIDGETS"
+"""Environment variable: anything but nothing or 0 leaves the static views only."""
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+_allowed = True
+
+
+def allow(value: bool) -> None:
+    """Switch live views on or off for this process (``%config SPAMagics.widgets``)."""
+    global _allowed
+    _allowed = value
+
+
+def wanted() -> bool:
+    """Whether there is a notebook to show live views in, and nobody has switched them off."""
+    if not _allowed or os.environ.get(SWITCH, "0") not in ("", "0"):
+        return False
+    # Who has not imported IPython does not run in it.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
+@singledispatch
+def live(result: Any) -> Any:
+    """The widget that shows a result, or ``None`` where the static view says it all.
+
+    Register more kinds with ``@live.register``.
+    """
+    return None
+
+
+def data(result: Any) -> dict[str, Any]:
+    """What a notebook needs besides the static view to show a result live; may be nothing."""
+    if not wanted():
+        return {}
+    _teach()
+    widget = live(result)
+    if widget is None:
+        return {}
+    return {WIDGET: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+
+
+@cache
+def _teach() -> None:
+    import_module("spa_kernel.views.widgets.results")
+    if "google.colab" in sys.modules:
+        # Colab shows widgets of third parties only when asked to.
+        import_module("google.colab.output").enable_custom_widget_manager()
