@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from spa_kernel import switch
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -124,6 +126,6 @@ class Bar:
 
 def _tqdm() -> Callable[..., Any]:
     """The bar that suits the place; tqdm looks for a notebook itself."""
-    from tqdm.auto import tqdm
+    import tqdm.auto
 
-    return tqdm
+    return tqdm.auto.tqdm if switch.allowed() else tqdm.tqdm

@@ -15,6 +15,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Enum, Unicode, observe
 
 import spa_kernel as spa
+from spa_kernel import switch
 from spa_kernel.errors import CaptureError, SpaError
 from spa_kernel.importance import STATISTICS
 from spa_kernel.magics import arguments as take
@@ -24,7 +25,7 @@ from spa_kernel.magics.names import Names
 from spa_kernel.magics.options import DOING, LIMITS, MODEL, NUMBER, SCOPES, SCORES, TARGET
 from spa_kernel.magics.outcome import Criteria, Written
 from spa_kernel.plan.arguments import TARGETS
-from spa_kernel.views import live, sides
+from spa_kernel.views import sides
 
 
 @magics_class
@@ -43,7 +44,7 @@ class SPAMagics(Magics):
 
     @observe("widgets")
     def _widgets_changed(self, change: Any) -> None:
-        live.allow(change["new"])
+        switch.allow(change["new"])
 
     def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
         super().__init__(shell, **kwargs)

@@ -6,29 +6,19 @@ wanted, so that a terminal and a script never import widgets.
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import cache, singledispatch
 from importlib import import_module
 from typing import Any
 
-SWITCH = "SPA_KERNEL_NO_WIDGETS"
-"""Environment variable: anything but nothing or 0 leaves the static views only."""
+from spa_kernel import switch
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-
-_allowed = True
-
-
-def allow(value: bool) -> None:
-    """Switch live views on or off for this process (``%config SPAMagics.widgets``)."""
-    global _allowed
-    _allowed = value
 
 
 def wanted() -> bool:
     """Whether there is a notebook to show live views in, and nobody has switched them off."""
-    if not _allowed or os.environ.get(SWITCH, "0") not in ("", "0"):
+    if not switch.allowed():
         return False
     # Who has not imported IPython does not run in it.
     ipython = sys.modules.get("IPython")

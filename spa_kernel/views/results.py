@@ -8,11 +8,11 @@ from spa_kernel.views.explanation_view import explanation_blocks
 from spa_kernel.views.measurement_view import measurement_blocks
 from spa_kernel.views.plan_view import plan_blocks, report_blocks
 from spa_kernel.views.rich import describe
-from spa_kernel.views.session_view import history_blocks, session_blocks
+from spa_kernel.views.session_view import history_blocks, summary_blocks
 from spa_kernel.views.study_view import sensitivity_blocks, sweep_blocks
 from spa_kernel.views.training_view import training_blocks
 
-describe.register(Session, session_blocks)
+describe.register(Session, summary_blocks)
 describe.register(Plan, plan_blocks)
 describe.register(Report, report_blocks)
 describe.register(History, history_blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spa_kernel.views.blocks import (
@@ -13,6 +14,7 @@ from spa_kernel.views.blocks import (
     Facts,
     Fold,
     Line,
+    Picture,
     Table,
     Title,
 )
@@ -52,6 +54,21 @@ def session_blocks(session: Session) -> list[Block]:
             tone="muted",
         ),
     ]
+
+
+def summary_blocks(session: Session) -> list[Block]:
+    """The same, with the coupling graph as a picture below the totals."""
+    title, facts, *rest = session_blocks(session)
+    words = f"Coupling graph of {session.name}: the groups, and the flow of data between them"
+    return [title, facts, Picture(partial(_graph, session), words), *rest]
+
+
+def _graph(session: Session) -> bytes:
+    # matplotlib is loaded only where there is a picture to draw.
+    from spa_kernel.views.figures import png
+    from spa_kernel.views.overview.figure import overview_figure
+
+    return png(overview_figure(session))
 
 
 def _place(history: History) -> str:

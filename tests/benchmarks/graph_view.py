@@ -9,19 +9,13 @@ it until all boxes are drawn (in the browser). The analysis is not counted.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
 from pathlib import Path
 
-import pytest
-
-TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "ui"), str(Path(__file__).parent)]
-
-import nbformat  # noqa: E402
-from driving import command, opened  # noqa: E402
+from _browser import TESTS, run
+from driving import command, opened, written
 
 NETWORKS = ["resnet50", "densenet201", "swin_t", "vit_b_16", "mobilenet_v2", "shufflenet_v2_x1_0",
             "residual convolutions", "transformer blocks", "dense stages"]  # fmt: skip
@@ -73,11 +67,7 @@ def measured(lab, browser, name: str) -> None:
     """Print one row."""
     paths = [str(TESTS), str(Path(__file__).parent)]
     sources = [SETUP.format(paths=paths, name=name), SHOW, TELL]
-    cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    file = f"{name.replace(' ', '-')}.ipynb"
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, lab.folder / file)
+    file = written(lab, f"{name.replace(' ', '-')}.ipynb", *sources)
     page, _ = opened(lab, browser, file)
     command(page, "notebook:run-cell-and-select-next")
     page.wait_for_selector(".jp-OutputArea-output >> text=ready now", timeout=300_000)
@@ -107,12 +97,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=NETWORKS)
     os.environ["SPA_NETWORKS"] = ",".join(parser.parse_args().names)
-    # The fixtures of the browser tests start the server and the browser.
-    spec = importlib.util.spec_from_file_location("lab_fixtures", TESTS / "ui" / "conftest.py")
-    assert spec is not None and spec.loader is not None
-    fixtures = sys.modules["lab_fixtures"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fixtures)
-    return int(pytest.main([__file__, "-q", "-s"], plugins=[fixtures]))
+    return run(__file__)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The tutorial runs from top to bottom, fast, and keeps its promises."""
 
+import copy
 import re
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 RESULT = re.compile(
@@ -69,3 +71,24 @@ def test_notebooks_are_committed_without_outputs(path):
     for cell in notebook.cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
+
+
+@pytest.fixture(params=["saved in the lab", "without widgets"])
+def page(executed, request, monkeypatch):
+    """The notebook as an HTML page."""
+    executed = copy.deepcopy(executed)
+    # The lab saves no state of widgets unless it is told to.
+    del executed.metadata["widgets"]
+    if request.param == "without widgets":
+        monkeypatch.setenv("SPA_KERNEL_NO_WIDGETS", "1")
+        last = next(i for i, cell in enumerate(executed.cells) if "spa_show" in cell.source)
+        del executed.cells[last + 1 :]
+        NotebookClient(executed, timeout=300, kernel_name="python3").execute()
+    return HTMLExporter().from_notebook_node(executed)[0]
+
+
+def test_a_page_shows_the_static_twin_of_every_view(page):
+    assert "widget-view" not in page
+    for words in ("Coupling graph of", "Importance by l2"):
+        assert re.search(rf'<img[^>]*alt="[^"]*{words}', page), words
+    assert page.count('class="spa-table"') >= 2

@@ -20,7 +20,10 @@ def written(lab, name, *cells):
 
 
 def opened(lab, browser, notebook):
-    """A page with a notebook whose kernel is ready, and the list of its errors."""
+    """A page with a notebook whose kernel is ready, and the list of its errors.
+
+    What the page's console says above a warning is an error, from when the notebook is ready.
+    """
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -34,6 +37,7 @@ def opened(lab, browser, notebook):
         timeout=120_000,
     )
     page.wait_for_timeout(1000)
+    page.on("console", lambda said: said.type == "error" and problems.append(said.text))
     return page, problems
 
 

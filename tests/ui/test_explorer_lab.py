@@ -79,9 +79,27 @@ def test_what_is_foretold_follows_the_slider(page):
         page.keyboard.press("ArrowRight")
     line.get_by_text("--flops 2.2").wait_for()
     assert facts.inner_text() != first
-    for tab in ("Importance", "Widths", "History", "Before and after", "Groups"):
+    page.get_by_role("tab", name="Importance").click()
+    mark = page.locator(".spa-heat-marks path.cut").first
+    mark.wait_for()
+    before = mark.bounding_box()["x"]
+    handle.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    line.get_by_text("--flops 2.7").wait_for()
+    # Where the cut is, is drawn after what is foretold.
+    page.wait_for_function(
+        "x => document.querySelector('.spa-heat-marks path.cut').getBoundingClientRect().x > x + 3",
+        arg=before,
+    )
+    for tab, shown in (
+        ("Widths", ".spa-bar"), ("History", "text=Go to step"),
+        ("Before and after", "text=as the plan would leave it"), ("Groups", ".custom-widget"),
+    ):  # fmt: skip
         page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(300)
+        page.locator(".lm-TabPanel-stackedPanel, .widget-tab-contents").locator(
+            shown
+        ).first.wait_for()
 
 
 def test_a_prune_that_was_typed_shows(page):

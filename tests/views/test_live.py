@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import spa_kernel as spa
+from spa_kernel import switch
 from spa_kernel.views import live, sides
 
 
@@ -49,15 +50,15 @@ def test_what_has_no_live_view_is_static_in_a_notebook_too(session, notebook):
 
 
 def test_widgets_are_switched_off(session, notebook, monkeypatch):
-    monkeypatch.setenv(live.SWITCH, "1")
+    monkeypatch.setenv(switch.NAME, "1")
     assert not live.wanted()
-    monkeypatch.setenv(live.SWITCH, "0")
+    monkeypatch.setenv(switch.NAME, "0")
     assert live.wanted()
-    live.allow(False)
+    switch.allow(False)
     try:
         assert live.WIDGET not in session._repr_mimebundle_()
     finally:
-        live.allow(True)
+        switch.allow(True)
 
 
 def test_a_script_never_imports_widgets():

@@ -67,8 +67,6 @@ def test_prune_undo_redo_change_the_model(explorer, session):
     click(explorer, "Prune")
     expected = {g: after for g, (_, after) in foretold.items()}
     assert {g.id: g.size for g in session.groups} == expected
-        g: after for g, (_, after) in foretold.items()
-    }
     assert "verified" in explorer._busy._text.value
     assert not buttons(explorer)["Undo"].disabled
     click(explorer, "Undo")
