@@ -36,14 +36,16 @@ environment() {
     stamp=.venv/spa-installed-$(echo "$extras" | tr , -)
     wanted=$(cat pyproject.toml constraints.txt | cksum)
     [ -x .venv/bin/python ] || make_venv
-    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
-        return
+    if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+        echo "Installing into .venv (some minutes the first time) ..." >&2
+        # torch first and pinned, so that nothing else chooses another build of it
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+            -c constraints.txt "$(grep '^torch==' constraints.txt)"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+            -c constraints.txt -e ".[$extras]"
+        echo "$wanted" >"$stamp"
     fi
-    echo "Installing into .venv (some minutes the first time) ..." >&2
-    # torch first and pinned, so that nothing else chooses another build of it
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        -c constraints.txt "$(grep '^torch==' constraints.txt)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        -c constraints.txt -e ".[$extras]"
-    echo "$wanted" >"$stamp"
+    # The side panel of JupyterLab, built anew where its sources have changed.
+    .venv/bin/python scripts/labextension.py ||
+        echo "The side panel of JupyterLab could not be built; all else works without it." >&2
 }

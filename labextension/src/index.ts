@@ -1,0 +1,5 @@
+import { launcher } from './plugins/launcher';
+import { panel } from './plugins/panel';
+import { status } from './plugins/status';
+
+export default [panel, status, launcher];

@@ -1,0 +1,4 @@
+import manifest from '../package.json';
+
+/** Of this extension. */
+export const version: string = manifest.version;
