@@ -46,7 +46,7 @@ export class Follower implements IDisposable {
     const panel = this._panel;
     const kernel = panel?.sessionContext.session?.kernel;
     if (!panel || !kernel) {
-      this._model.follow(null);
+      this._model.follow(null, panel !== null);
       return;
     }
     this._model.follow({

@@ -1,11 +1,13 @@
 """The side panel in JupyterLab: everything that it does is a cell, and it follows what cells do."""
 
 import os
+import time
 
 import nbformat
 import numpy as np
 import onnx
 import pytest
+from conftest import TOKEN
 from driving import command, opened, seen_in_both_themes, written
 from nbclient import NotebookClient
 from playwright.sync_api import expect
@@ -64,6 +66,11 @@ def sources(page):
         """() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells
             .map(cell => cell.getSource()).filter(source => source.startsWith('%'))"""
     )
+
+
+def right(workspace):
+    """What a kept layout shows at the right."""
+    return workspace["data"].get("layout-restorer:data", {}).get("right", {}).get("current")
 
 
 def weights(path):
@@ -158,7 +165,62 @@ def test_the_panel_follows_cells_and_kernels(lab, browser):
     # After a restart the kernel knows nothing, and the panel neither.
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     expect(panel).to_contain_text("spa_kernel is not loaded")
-    command(page, "notebook:run-all-cells")
+    run(page, ANALYSED)
     expect(network).to_have_value("net")
+    # JupyterLab's debugger may be asking the kernel something just when it restarts.
+    assert [problem for problem in problems if "debugger" not in problem] == []
+    page.close()
+
+
+def test_the_panel_says_why_it_shows_nothing(lab, browser):
+    newer = "from spa_kernel.panel import protocol, answers\nprotocol.VERSION = answers.VERSION = 2"
+    page, problems, panel = notebook(lab, browser, "newer.ipynb", f"{newer}\n%load_ext spa_kernel")
+    command(page, "notebook:run-all-cells")
+    expect(panel).to_contain_text("spa_kernel in this kernel is newer")
+    run(page, "protocol.VERSION = answers.VERSION = 0\n%reload_ext spa_kernel")
+    expect(panel).to_contain_text("spa_kernel in this kernel is older")
+    command(page, "notebook:shutdown-kernel")
+    expect(panel).to_contain_text("This notebook has no kernel")
     assert problems == []
     page.close()
+
+
+def test_palette_shortcut_copies_and_layout(lab, browser):
+    setting = f"{lab.address}/lab/api/settings/spa-kernel:plugin"
+    headers = {"Authorization": f"token {TOKEN}"}
+    name = written(lab, "keys.ipynb", ANALYSED)
+    page = browser.new_page()
+    page.request.put(setting, headers=headers, data={"raw": '{"recordAs": "copy"}'})
+    page.close()
+    try:
+        page, problems = opened(lab, browser, name)
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        panel = page.locator("#spa-kernel-panel")
+        expect(panel).not_to_be_visible()
+        page.keyboard.press("Control+Alt+P")
+        expect(panel).to_be_visible()
+        command(page, "notebook:run-all-cells")
+        expect(panel.locator(".spa-Panel-outcome")).to_have_attribute("data-state", "done")
+
+        page.keyboard.press("Control+Shift+C")
+        page.get_by_role("textbox", name="Search").last.fill("Prune as Set in the Panel")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Copied: %spa_prune net")).to_be_visible()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == "%spa_prune net --criterion l1 --flops 2 --scope global"
+        assert copied not in sources(page)
+
+        # The layout is kept a moment later.
+        kept = f"{lab.address}/lab/api/workspaces/keys"
+        until = time.monotonic() + 60
+        while right(page.request.get(kept, headers=headers).json()) != "spa-kernel-panel":
+            assert time.monotonic() < until
+            page.wait_for_timeout(200)
+        page.goto(lab.page(name, "keys").removesuffix("&reset"))
+        expect(panel).to_be_visible()
+        assert problems == []
+        page.close()
+    finally:
+        page = browser.new_page()
+        page.request.put(setting, headers=headers, data={"raw": "{}"})
+        page.close()

@@ -14,7 +14,9 @@ import {
 } from './form';
 import { chosen, type IGroup, lines, type Show } from './groups';
 import { fileFor } from './lines';
+import { last } from './last';
 import { type Foretold, Predictor } from './predictor';
+import { type IRow, opens, rows } from './tree';
 
 /** A group whose explanation is open. */
 export interface IOpen {
@@ -86,6 +88,7 @@ export class NetworkModel implements IDisposable {
   }
   set filter(filter: string) {
     this._filter = filter;
+    this._folded.clear();
     this._emit();
   }
 
@@ -94,6 +97,7 @@ export class NetworkModel implements IDisposable {
   }
   set show(show: Show) {
     this._show = show;
+    this._folded.clear();
     this._emit();
   }
 
@@ -124,22 +128,17 @@ export class NetworkModel implements IDisposable {
       prediction && prediction.revision === data?.revision
         ? prediction.widths
         : undefined;
-    const key = [data?.groups, widths];
-    if (key.some((part, i) => part !== this._groupsFor[i])) {
-      this._groupsFor = key;
-      this._groups = data ? lines(data.groups, widths) : [];
-    }
-    return this._groups;
+    return data ? this._lines(data.groups, widths) : [];
   }
 
   /** The groups that the filter lets through. */
   get listed(): readonly IGroup[] {
-    const key = [this.groups, this._filter, this._show];
-    if (key.some((part, i) => part !== this._listedFor[i])) {
-      this._listedFor = key;
-      this._listed = chosen(this.groups, this._filter, this._show);
-    }
-    return this._listed;
+    return this._chosen(this.groups, this._filter, this._show);
+  }
+
+  /** The lines of the tree of these groups. */
+  get rows(): readonly IRow[] {
+    return this._rows(this.listed, this._folds);
   }
 
   /** Whether a person looks at it; only then the kernel is asked anything. */
@@ -173,6 +172,13 @@ export class NetworkModel implements IDisposable {
     this._form = { ...this._form, ...fields };
     this._predict();
     this._score();
+    this._emit();
+  }
+
+  /** Open a module of the tree, or close it. */
+  fold(path: string, isOpen: boolean): void {
+    this._folded.set(path, isOpen);
+    this._folds++;
     this._emit();
   }
 
@@ -268,10 +274,19 @@ export class NetworkModel implements IDisposable {
   private _show: Show = 'all';
   private _file: string;
   private _open: IOpen | null = null;
-  private _groups: readonly IGroup[] = [];
-  private _groupsFor: readonly unknown[] = [];
-  private _listed: readonly IGroup[] = [];
-  private _listedFor: readonly unknown[] = [];
+  private readonly _lines = last(lines);
+  private readonly _chosen = last(chosen);
+  /** Modules of the tree that a person has opened or closed since the filter was set. */
+  private readonly _folded = new Map<string, boolean>();
+  private _folds = 0;
+  private readonly _rows = last((listed: readonly IGroup[], _: number) =>
+    rows(
+      listed,
+      (path, inside) =>
+        this._folded.get(path) ??
+        (listed.length < this.groups.length || opens(inside, listed))
+    )
+  );
   private _revision = -1;
   private _scored = '';
   private _isWatched = false;

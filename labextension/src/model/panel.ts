@@ -86,9 +86,15 @@ export class PanelModel implements IDisposable {
     Signal.clearData(this);
   }
 
-  /** Belong to another notebook, or to none. */
-  follow(notebook: INotebook | null): void {
+  /** Whether there is a notebook; it may have no kernel. */
+  get hasNotebook(): boolean {
+    return this._hasNotebook;
+  }
+
+  /** Belong to another notebook, or to none, or to one without a kernel. */
+  follow(notebook: INotebook | null, isOpen = notebook !== null): void {
     this._notebook = notebook;
+    this._hasNotebook = isOpen;
     const link = notebook ? this._links.of(notebook.kernel) : null;
     if (link !== this._link) {
       this._leave();
@@ -266,6 +272,7 @@ export class PanelModel implements IDisposable {
   private readonly _shelves = new WeakMap<KernelLink, IShelf>();
   private readonly _changed = new Signal<this, void>(this);
   private _notebook: INotebook | null = null;
+  private _hasNotebook = false;
   private _link: KernelLink | null = null;
   private _network: NetworkModel | null = null;
   private _acting = false;

@@ -2,6 +2,7 @@ import type {
   JupyterFrontEnd,
   JupyterFrontEndPlugin
 } from '@jupyterlab/application';
+import { PathExt } from '@jupyterlab/coreutils';
 import { ILauncher } from '@jupyterlab/launcher';
 import type { Contents } from '@jupyterlab/services';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -9,9 +10,10 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { spaIcon } from '../icons';
 import { DOMAIN } from '../tokens';
 
-const TUTORIALS = 'spa-kernel:open-tutorials';
-const FOLDER = 'notebooks';
-const FIRST = 'quickstart.ipynb';
+const COMMAND = 'spa-kernel:open-tutorials';
+const NOTEBOOKS = 'notebooks';
+const TUTORIALS = 'tutorials';
+const QUICKSTART = 'quickstart.ipynb';
 
 /** A tile that opens the first tutorial, where JupyterLab was started beside the tutorials. */
 export const launcher: JupyterFrontEndPlugin<void> = {
@@ -32,7 +34,7 @@ export const launcher: JupyterFrontEndPlugin<void> = {
         if (!path) {
           return;
         }
-        app.commands.addCommand(TUTORIALS, {
+        app.commands.addCommand(COMMAND, {
           label: trans.__('Pruning tutorial'),
           caption: trans.__('Open the first tutorial of spa_kernel'),
           icon: spaIcon,
@@ -40,7 +42,7 @@ export const launcher: JupyterFrontEndPlugin<void> = {
           execute: () => app.commands.execute('docmanager:open', { path })
         });
         tiles.add({
-          command: TUTORIALS,
+          command: COMMAND,
           category: trans.__('Other'),
           rank: 0
         });
@@ -49,21 +51,42 @@ export const launcher: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** The path of the first tutorial, if it is there. */
+/**
+ * The path of the first notebook in a folder of tutorials, or else of the quickstart.
+ *
+ * Folders are listed, for what is asked for and not there is an error in the server's log.
+ */
 async function find(contents: Contents.IManager): Promise<string | null> {
-  // Folders are listed, for what is asked for and not there is an error in the server's log.
-  for (const folder of ['', FOLDER]) {
-    const { content } = await contents.get(folder);
-    const names = (content as Contents.IModel[]).map(item => item.name);
-    const path = folder ? `${folder}/${FIRST}` : FIRST;
-    if (names.includes(FIRST) && (await isOurs(contents, path))) {
-      return path;
+  const top = await names(contents, '');
+  const tutorials: string[] = [];
+  const others: string[] = [];
+  for (const above of top.includes(NOTEBOOKS) ? ['', NOTEBOOKS] : ['']) {
+    const inside = above ? await names(contents, above) : top;
+    if (inside.includes(TUTORIALS)) {
+      const folder = PathExt.join(above, TUTORIALS);
+      const [first] = (await names(contents, folder))
+        .filter(name => name.endsWith('.ipynb'))
+        .sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+      tutorials.push(...(first ? [PathExt.join(folder, first)] : []));
     }
-    if (!names.includes(FOLDER)) {
-      return null;
+    if (inside.includes(QUICKSTART)) {
+      others.push(PathExt.join(above, QUICKSTART));
+    }
+  }
+  for (const path of [...tutorials, ...others]) {
+    if (await isOurs(contents, path)) {
+      return path;
     }
   }
   return null;
+}
+
+async function names(
+  contents: Contents.IManager,
+  folder: string
+): Promise<string[]> {
+  const { content } = await contents.get(folder);
+  return (content as Contents.IModel[]).map(({ name }) => name);
 }
 
 async function isOurs(
@@ -71,5 +94,5 @@ async function isOurs(
   path: string
 ): Promise<boolean> {
   const { content } = await contents.get(path);
-  return JSON.stringify(content).includes('%load_ext spa_kernel');
+  return JSON.stringify(content).includes('spa_kernel');
 }

@@ -5,12 +5,17 @@ import React from 'react';
 
 import type { IGroup, Show } from '../model/groups';
 import type { IOpen, NetworkModel } from '../model/network';
+import type { IModule } from '../model/tree';
 import type { IPart } from './parts';
 import { Spark } from './spark';
 
 const ROW = 44;
+const MODULE = 32;
+const INDENT = 12;
+/** Deeper than this, lines would have no room left. */
+const DEEPEST = 6;
 
-/** The groups of coupled channels; only the lines on the screen are in the page. */
+/** The groups of coupled channels by module; only the lines on the screen are in the page. */
 export function Groups({ model, trans }: IPart): React.JSX.Element | null {
   const network = model.network;
   if (!network?.data) {
@@ -59,13 +64,14 @@ function List(props: {
   trans: TranslationBundle;
 }): React.JSX.Element {
   const { network, trans } = props;
-  const groups = network.listed;
+  const { rows } = network;
   const scroller = React.useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
-    count: groups.length,
+    count: rows.length,
     getScrollElement: () => scroller.current,
-    getItemKey: index => groups[index].id,
-    estimateSize: () => ROW,
+    getItemKey: index =>
+      rows[index].group?.id ?? `${rows[index].module?.path}.`,
+    estimateSize: index => (rows[index].module ? MODULE : ROW),
     overscan: 8
   });
   return (
@@ -75,8 +81,9 @@ function List(props: {
       role="list"
       aria-label={trans.__('Groups of coupled channels')}
       tabIndex={-1}
+      onKeyDown={walk}
     >
-      {!groups.length && (
+      {!rows.length && (
         <p className="spa-Panel-hint">
           {trans.__('No group fits the filter.')}
         </p>
@@ -86,24 +93,34 @@ function List(props: {
         style={{ height: virtual.getTotalSize(), position: 'relative' }}
       >
         {virtual.getVirtualItems().map(item => {
-          const group = groups[item.index];
+          const { depth, label, group, module } = rows[item.index];
           return (
             <div
               key={item.key}
               ref={virtual.measureElement}
               data-index={item.index}
               role="listitem"
-              aria-setsize={groups.length}
+              aria-level={depth + 1}
+              aria-setsize={rows.length}
               aria-posinset={item.index + 1}
               className="spa-Panel-group"
-              style={{ transform: `translateY(${item.start}px)` }}
+              style={{
+                transform: `translateY(${item.start}px)`,
+                paddingLeft: Math.min(depth, DEEPEST) * INDENT
+              }}
             >
-              <Group
-                group={group}
-                open={network.open?.id === group.id ? network.open : null}
-                trans={trans}
-                onToggle={() => void network.toggle(group)}
-              />
+              {module ? (
+                <Module
+                  {...{ label, module, trans }}
+                  onFold={open => network.fold(module.path, open)}
+                />
+              ) : (
+                <Group
+                  {...{ label, group, trans }}
+                  open={network.open?.id === group.id ? network.open : null}
+                  onToggle={() => void network.toggle(group)}
+                />
+              )}
             </div>
           );
         })}
@@ -112,21 +129,90 @@ function List(props: {
   );
 }
 
+/** Arrows up and down go to the lines beside. */
+function walk(event: React.KeyboardEvent<HTMLDivElement>): void {
+  const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  const row = (event.target as Element).closest<HTMLElement>('[data-index]');
+  if (!step || !row) {
+    return;
+  }
+  event.preventDefault();
+  event.currentTarget
+    .querySelector<HTMLElement>(
+      `[data-index="${Number(row.dataset.index) + step}"] > button`
+    )
+    ?.focus();
+}
+
+/** A module; arrows to the left and right close and open it. */
+function Module(props: {
+  label: string;
+  module: IModule;
+  trans: TranslationBundle;
+  onFold: (open: boolean) => void;
+}): React.JSX.Element {
+  const { label, module, trans, onFold } = props;
+  const { path, groups, isOpen } = module;
+  const sum = (of: (group: IGroup) => number) =>
+    groups.reduce((all, group) => all + of(group), 0);
+  return (
+    <button
+      type="button"
+      className="spa-mod-module"
+      aria-expanded={isOpen}
+      title={path}
+      onClick={() => onFold(!isOpen)}
+      onKeyDown={({ key }) => {
+        if (key === (isOpen ? 'ArrowLeft' : 'ArrowRight')) {
+          onFold(!isOpen);
+        }
+      }}
+    >
+      <span className="spa-Panel-name">
+        <bdi>{label}</bdi>
+      </span>
+      <span className="spa-Panel-facts">
+        {trans._n('%1 group', '%1 groups', groups.length)}
+      </span>
+      <Width
+        size={sum(group => group.size)}
+        after={sum(group => group.after)}
+        trans={trans}
+      />
+    </button>
+  );
+}
+
+function Width(props: {
+  size: number;
+  after: number;
+  trans: TranslationBundle;
+}): React.JSX.Element {
+  const { size, after, trans } = props;
+  return (
+    <span
+      className={`spa-Panel-width${after === size ? '' : ' spa-mod-then'}`}
+      title={trans.__('Channels now → after the predicted prune')}
+    >
+      {after === size ? String(size) : trans.__('%1 → %2', size, after)}
+    </span>
+  );
+}
+
 function Group(props: {
+  label: string;
   group: IGroup;
   open: IOpen | null;
   trans: TranslationBundle;
   onToggle: () => void;
 }): React.JSX.Element {
-  const { group, open, trans } = props;
+  const { label, group, open, trans } = props;
   const { id, name, size, after, members, reason, spark } = group;
   const facts = [
     id,
     trans._n('%1 tensor axis', '%1 tensor axes', members),
     ...(group.blocks > 1 ? [trans.__('%1 blocks', group.blocks)] : [])
   ].join(' · ');
-  const width =
-    after === size ? String(size) : trans.__('%1 → %2', size, after);
   return (
     <>
       <button
@@ -137,14 +223,9 @@ function Group(props: {
         onClick={props.onToggle}
       >
         <span className="spa-Panel-name" title={name}>
-          <bdi>{name}</bdi>
+          <bdi>{label}</bdi>
         </span>
-        <span
-          className={`spa-Panel-width${after === size ? '' : ' spa-mod-then'}`}
-          title={trans.__('Channels now → after the predicted prune')}
-        >
-          {width}
-        </span>
+        <Width {...{ size, after, trans }} />
         <span className="spa-Panel-facts">
           {reason ? trans.__('frozen: %1', reason) : facts}
         </span>

@@ -1,7 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import type { KernelLink } from '../connection/link';
+import type { PanelModel } from '../model/panel';
 import { VERSION } from '../protocol/guards';
 import { type IPart, WaitingButton } from './parts';
 
@@ -11,7 +11,7 @@ export function Message({ model, trans }: IPart): React.JSX.Element {
   const canLoad = link?.state === 'absent';
   return (
     <div className="spa-Panel-message" role="status">
-      <p>{words(trans, link)}</p>
+      <p>{words(model, trans)}</p>
       {canLoad && (
         <WaitingButton
           label={trans.__('Load spa_kernel here')}
@@ -26,10 +26,15 @@ export function Message({ model, trans }: IPart): React.JSX.Element {
   );
 }
 
-function words(trans: TranslationBundle, link: KernelLink | null): string {
+function words(model: PanelModel, trans: TranslationBundle): string {
+  const { link } = model;
   switch (link?.state) {
     case undefined:
-      return trans.__('Open a notebook: this panel shows its networks.');
+      return model.hasNotebook
+        ? trans.__(
+            'This notebook has no kernel. Choose one with Kernel → Change Kernel.'
+          )
+        : trans.__('Open a notebook: this panel shows its networks.');
     case 'connecting':
       return link?.busy
         ? trans.__('The kernel is busy. The panel appears when it is ready.')
