@@ -90,7 +90,7 @@ def carry_out(
         analysis = Analysis.of(session.backend)
         history = session.history
         if lost := history.undone:
-            notes.append(f"{lost} undone steps can no longer be redone")
+            notes.append(f"{lost} undone step{'s' * (lost > 1)} can no longer be redone")
         notes += relied_on(coupling, removed)
         seconds = time.perf_counter() - start
         report = Report(chosen, verification, history.position + 1, seconds, notes)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from spa_kernel.errors import CaptureError
 from spa_kernel.frontends.torch.attributes import tracked_attributes
@@ -129,7 +130,10 @@ def quiet_eval(model: nn.Module) -> Iterator[None]:
         for module in modes:
             module.training = False
         torch.backends.mha.set_fastpath_enabled(False)
-        with torch.no_grad(), unchanged(modules), uncompiled(), warnings.catch_warnings():
+        with (
+            torch.no_grad(), unchanged(modules), uncompiled(), warnings.catch_warnings(),
+            sdpa_kernel(SDPBackend.MATH),
+        ):  # fmt: skip
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -149,7 +149,7 @@ def observe(run: Run, see: See, end: Callable[[], None] | None = None, alike: bo
         observer = Observer(run.model, see)
         tracker = Tracker(observer, device)
         plain: AbstractContextManager[Any] = nullcontext()
-        if alike and not run.recorder.real:
+        if alike:
             plain = sdpa_kernel(SDPBackend.MATH)
         args, kwargs = declared(observer, args), declared(observer, kwargs)
         with watched(run.model, observer), plain:
