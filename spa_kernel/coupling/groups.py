@@ -52,6 +52,8 @@ def group(coupling: Coupling) -> list[Group]:
         position += labels.size
         touches.append((names, members))
     used = np.flatnonzero((first < np.iinfo(np.int64).max) & weighty(coupling))
+    if not used.size:
+        return []
     used = used[np.argsort(first[used])]
     key = signature[used] ^ coupling.frozen[used].astype(np.uint64)
     _, start, which = np.unique(key, return_index=True, return_inverse=True)

@@ -18,6 +18,11 @@ def backend_for(model: Any) -> type[Backend]:
     CaptureError
         Where no front end reads this kind of object.
     """
+    # Before torch: on its torch backend a Keras model is a torch module too.
+    if _is(model, "keras", "Model"):
+        from spa_kernel.frontends.keras.backend import KerasBackend
+
+        return KerasBackend
     if _is(model, "torch.nn", "Module"):
         from spa_kernel.frontends.torch.backend import TorchBackend
 
@@ -26,9 +31,13 @@ def backend_for(model: Any) -> type[Backend]:
         from spa_kernel.frontends.onnx.backend import OnnxBackend
 
         return OnnxBackend
+    if _is(model, "flax.nnx", "Module"):
+        from spa_kernel.frontends.jax.backend import JaxBackend
+
+        return JaxBackend
     raise CaptureError(
         f"{type(model).__module__}.{type(model).__name__} is not a model: pass a torch.nn.Module, "
-        "an onnx.ModelProto or the path of an .onnx file"
+        "a keras.Model, a flax.nnx.Module, an onnx.ModelProto or the path of an .onnx file"
     )
 
 

@@ -73,6 +73,21 @@ operator(
 )(elementwise)
 
 
+def quantised_zero(node: Node) -> Zero:
+    """What stands for zero is zero itself only where the zero point is."""
+    return "all" if node.attrs["centred"] else "never"
+
+
+@operator("QuantizeLinear", "DequantizeLinear", zero=quantised_zero)
+def quantised(node: Node) -> Iterator[Statement]:
+    """Inputs: data; scales and zero points along ``axis``, or none if there is but one."""
+    out, axis = node.outputs[0], node.attrs["axis"]
+    yield from broadcast(node, node.inputs[0])
+    for value in node.inputs[1:]:
+        if value is not None:
+            yield Same((out, axis), (value, 0))
+
+
 def same_shape(node: Node, axes: tuple[int, ...]) -> Iterator[Statement]:
     """The first input's listed axes go through unchanged."""
     x = node.inputs[0]

@@ -60,6 +60,66 @@ def recurrent(node: Node) -> Iterator[Statement]:
     yield from sequence(node, below, steps)
 
 
+def input_flops(node: Node) -> tuple[int, list[Axis]]:
+    x, weight = node.inputs[0], node.inputs[1]
+    assert x is not None and weight is not None
+    return 2, [(x, 0), (x, 1), (weight, 0), (weight, 1), (weight, 2)]
+
+
+@operator("RecurrentInput", flops=input_flops)
+def recurrent_input(node: Node) -> Iterator[Statement]:
+    """The input of a `RecurrentLayer` times its weight (direction, gates · units, features)."""
+    x, weight, out = node.inputs[0], node.inputs[1], node.outputs[0]
+    assert x is not None and weight is not None
+    yield Contract((x, 2), (weight, 2))
+    for axis, source in enumerate(((x, 0), (x, 1), (weight, 0), (weight, 1))):
+        yield Same((out, axis), source)
+
+
+def layer_flops(node: Node) -> tuple[int, list[Axis]]:
+    below, weight = node.inputs[0], node.inputs[1]
+    assert below is not None and weight is not None
+    return 2, [(below, 0), (below, 1), (weight, 0), (weight, 1), (weight, 2)]
+
+
+@operator("RecurrentLayer", flops=layer_flops)
+def recurrent_layer(node: Node) -> Iterator[Statement]:
+    """All directions at once, as in ONNX: a unit goes in each of them.
+
+    Inputs: what comes from a `RecurrentInput`, (time, batch) or (batch, time), direction, gates ·
+    units; recurrent weight (direction, gates · units, units); its bias, twice as long, of input and
+    state; h0, c0; peepholes (direction, 3 · units); lengths of sequences. ``units``: a virtual
+    axis; ``gates``: how many; ``places``: for outputs and states the axes of directions and of the
+    batch.
+    A unit whose entries are zero everywhere keeps a state of zero from a state of zero.
+    """
+    below, weight, bias, state, cell, peepholes, lengths = node.inputs
+    assert below is not None and weight is not None
+    unit: Axis = (node.attrs["units"], 0)
+    gates, batch = node.attrs["gates"], node.attrs["batch"]
+    parts = ((below, 3, gates), (weight, 1, gates), (bias, 1, 2 * gates), (peepholes, 1, 3))
+    for value, axis, count in parts:
+        if value is not None:
+            gate = Value(f"gates of {node.name}", (count,), "virtual")
+            yield Fixed((gate, 0), f"the gates of {node.where}", quiet=True)
+            yield Product((value, axis), ((gate, 0), unit))
+            yield Fixed((value, 2 if value is below else 0), f"the directions of {node.where}")
+    yield Contract((weight, 2), unit)
+    yield Fixed((below, 1 - batch), f"{node.where} runs along this axis")
+    for value in (*node.outputs, state, cell):
+        if value is None:
+            continue
+        ways, samples = node.attrs["places"][value]
+        yield Same((value, value.ndim - 1), unit)
+        yield Same((value, samples), (below, batch))
+        for axis in range(value.ndim - 1):
+            if axis != samples:
+                reason = "the directions of" if axis == ways else "an axis that belongs to"
+                yield Fixed((value, axis), f"{reason} {node.where}")
+    if lengths is not None:
+        yield Same((lengths, 0), (below, batch))
+
+
 def sequence(node: Node, below: Value, steps: Value) -> Iterator[Statement]:
     """The axes before the units: time is mixed, entries of a batch are not."""
     for axis in range(below.ndim - 1):

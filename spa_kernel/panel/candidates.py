@@ -26,21 +26,29 @@ def candidates(names: Names) -> dict[str, list[Any]]:
             "framework": framework,
             "params": parameters(model, framework),
             "analysed": id(model) in analysed,
-            "input": framework == "torch" and id(model) not in analysed,
+            "input": framework in ("torch", "jax") and id(model) not in analysed,
         }
         for key, value in row.items():
             columns[key].append(value)
     return columns
 
 
+CLASSES = {
+    "keras": "keras.src.models.model.Model",
+    "torch": "torch.nn.modules.module.Module",
+    "jax": "flax.nnx.module.Module",
+}
+"""By framework the class that its models derive from, told without importing it."""
+
+
 def framework_of(model: Any) -> str:
-    """``"torch"``, ``"onnx"`` or ``"other"``."""
-    for cls in type(model).__mro__:
-        if cls.__name__ == "ModelProto":
-            return "onnx"
-        if f"{cls.__module__}.{cls.__qualname__}" == "torch.nn.modules.module.Module":
-            return "torch"
-    return "other"
+    """``"torch"``, ``"onnx"``, ``"keras"``, ``"jax"`` or ``"other"``."""
+    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
+    # On its torch backend a Keras model is a torch module too.
+    for framework, name in CLASSES.items():
+        if name in names:
+            return framework
+    return "onnx" if type(model).__name__ == "ModelProto" else "other"
 
 
 def parameters(model: Any, framework: str) -> int | None:

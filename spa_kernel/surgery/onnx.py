@@ -17,6 +17,9 @@ from spa_kernel.frontends.onnx.tensors import Tensors, constant_node
 from spa_kernel.surgery.onnx_edits import Splice, field_of
 from spa_kernel.surgery.onnx_values import Recomputed
 
+FILLS = {"ConstantOfShape": 0, "Expand": 1}
+"""Operators that fill a shape, and the operand that states it."""
+
 Use = tuple[int, int]
 """Node position and operand position; (-1, -1) for any other kind of use."""
 
@@ -165,6 +168,10 @@ class Surgeon:
         ):
             # An earlier prune was here: change its patch instead of adding another one.
             patch, base = producer, producer.input[2]
+        fill = self.now.content(producer.input[0]) if producer.op_type == "Expand" else None
+        if producer.op_type == "ConstantOfShape" or (fill is not None and fill.size == 1):
+            self._filled(producer, rewrite, slot, wanted)
+            return
         present = self.now.content(base)
         if present is None or present.shape != wanted.shape or wanted.dtype.kind != "i":
             raise SpaError(
@@ -181,6 +188,28 @@ class Surgeon:
             [self._add_name(base)],
         )
         self.before[rewrite.node].append(new)
+        self._point(rewrite.node, slot, new.output[0])
+
+    def _filled(
+        self, producer: onnx.NodeProto, rewrite: Rewrite, slot: int, wanted: np.ndarray
+    ) -> None:
+        """Make what is one number throughout in another shape, as free as it was."""
+        sizes, at = np.array(wanted.shape, np.int64), FILLS[producer.op_type]
+        shape = producer.input[at]
+        present = self.now.content(shape)
+        if present is None or present.shape != sizes.shape:
+            raise SpaError(
+                f"{rewrite.where}: {producer.output[0]!r} is of a shape that is known only when "
+                "the model runs. Give the model's inputs fixed sizes, or leave this group out"
+            )
+        new = onnx.NodeProto()
+        new.CopyFrom(producer)
+        new.name = ""
+        new.output[0] = self._add_name(producer.output[0])
+        mask = [self._add(f"{shape}_mask", present != sizes), self._add(f"{shape}_sizes", sizes)]
+        new.input[at] = self._add_name(shape)
+        where = helper.make_node("Where", [*mask, shape], [new.input[at]])
+        self.before[rewrite.node] += [where, new]
         self._point(rewrite.node, slot, new.output[0])
 
     def _add_name(self, stem: str) -> str:

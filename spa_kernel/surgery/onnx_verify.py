@@ -41,8 +41,12 @@ def verify(
     try:
         expected = original.run(feeds)
     except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if not foreign(model) and not type(error).__name__.startswith("NotImplemented"):
+            raise VerificationFailed(
+                f"the model does not run, not even before the prune: {reason}"
+            ) from error
         # A model that no runtime here can run (foreign operators) can still be pruned.
-        reason = str(error).splitlines()[0]
         return Verification(True, None, f"structure and shapes; it cannot be run here: {reason}")
     try:
         found = pruned.run(feeds)
@@ -65,6 +69,15 @@ def verify(
     if captured.given and all(isinstance(v, np.ndarray) for v in captured.given.values()):
         how = "structure, shapes, and outputs against the masked original on the example inputs"
     return Verification(True, worst, how)
+
+
+def foreign(model: onnx.ModelProto) -> bool:
+    """Whether some operators are not among those of ONNX itself."""
+    own = {(f.domain, f.name) for f in model.functions}
+    return any(
+        node.domain not in ("", "ai.onnx") and (node.domain, node.op_type) not in own
+        for node in model.graph.node
+    )
 
 
 def check_structure(pruned: Light, original: Light) -> None:

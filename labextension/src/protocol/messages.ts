@@ -208,7 +208,7 @@ export interface Model {
    * Its class.
    */
   kind: string;
-  framework: 'torch' | 'onnx';
+  framework: 'torch' | 'onnx' | 'keras' | 'jax';
   revision: Count1;
   flops: Change;
   params: Change1;
@@ -355,7 +355,7 @@ export interface Candidates {
    * The class.
    */
   kind: string[];
-  framework: ('torch' | 'onnx' | 'other')[];
+  framework: ('torch' | 'onnx' | 'keras' | 'jax' | 'other')[];
   /**
    * Null where they cannot be counted.
    */

@@ -12,12 +12,13 @@ import numpy as np
 import onnx
 
 from spa_kernel.coupling.result import Coupling
-from spa_kernel.errors import CaptureError, SpaError, StaleSession
+from spa_kernel.errors import CaptureError, InfeasibleTarget, SpaError, StaleSession
 from spa_kernel.frontends.backend import Backend, Change, Verification
-from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph, inline
+from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph, inline, quantised_weights
 from spa_kernel.frontends.onnx.inputs import given_inputs
 from spa_kernel.frontends.onnx.rewrites import After
-from spa_kernel.frontends.onnx.tensors import Tensors
+from spa_kernel.frontends.onnx.soundness import check_sound
+from spa_kernel.frontends.onnx.tensors import Tensors, dequantised
 from spa_kernel.frontends.onnx.timing import OnnxTimed
 from spa_kernel.graph.ir import Graph
 
@@ -46,8 +47,10 @@ class OnnxBackend(Backend):
 
     def __init__(self, model: onnx.ModelProto | str | os.PathLike[str], inputs: Any = None) -> None:
         self.model = load(model)
+        check_sound(self.model)
         self._given = given_inputs(self.model, inputs)
         self._tensors: Tensors | None = None
+        self._quantised: dict[str, onnx.NodeProto] = {}
         self._signature = signature(self.model)
         self._change: OnnxChange | None = None
 
@@ -59,8 +62,12 @@ class OnnxBackend(Backend):
 
     def array(self, name: str) -> np.ndarray:
         if self._tensors is None:
-            self._tensors = Tensors(inline(self.model))
+            base = inline(self.model)
+            self._tensors = Tensors(base)
+            self._quantised = quantised_weights(base, self._tensors)
         content = self._tensors.array(name)
+        if name in self._quantised:
+            content = dequantised(content, self._quantised[name], self._tensors)
         return content.astype(np.float64 if content.dtype == np.float64 else np.float32)
 
     def apply(
@@ -111,7 +118,7 @@ class OnnxBackend(Backend):
 
         if name != "removal_cost":
             return super().statistic(name, coupling, data, loss, seed, foreign)
-        self.check()
+        self._in_floats()
         return removal_cost(Captured(self.model, self._given), coupling, data, foreign)
 
     def synthetic(self, coupling: Coupling, seed: int = 0) -> Any:
@@ -126,7 +133,7 @@ class OnnxBackend(Backend):
         from spa_kernel.frontends.onnx.mending import Mending
         from spa_kernel.surgery.onnx import contents
 
-        self.check()
+        self._in_floats()
         pending = Mending(self.model, self._given, coupling, data, foreign)
 
         def mend(removed: np.ndarray) -> list[str]:
@@ -186,6 +193,16 @@ class OnnxBackend(Backend):
         onnx.save_model(
             copy, str(path), save_as_external_data=True, location=f"{Path(path).name}.data"
         )
+
+    def _in_floats(self) -> None:
+        """That weights can be calculated with, or be replaced."""
+        self.check()
+        base = inline(self.model)
+        for name in quantised_weights(base, Tensors(base)):
+            raise InfeasibleTarget(
+                f"{name!r} holds whole numbers that stand for weights, which cannot be calibrated: "
+                "choose a criterion that needs weights only, or prune before quantising"
+            )
 
     def _settled(self) -> None:
         self._tensors = None

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from spa_kernel.errors import CaptureError
 from spa_kernel.frontends.onnx import infer
 from spa_kernel.frontends.onnx.capture import Captured
 from spa_kernel.frontends.onnx.places import place
@@ -79,7 +80,8 @@ class Call:
     def x(self, slot: int = 0) -> Value:
         """An operand that must be there."""
         value = self.data(slot)
-        assert value is not None
+        if value is None:
+            raise CaptureError(f"{self.proto.op_type} in {self.name} lacks operand {slot}")
         return value
 
     def operands(self) -> tuple[Value | None, ...]:
@@ -87,6 +89,8 @@ class Call:
 
     def shape(self, slot: int = 0) -> tuple[int, ...]:
         """An operand's shape, without making the operand a part of the graph."""
+        if not self.has(slot):
+            raise CaptureError(f"{self.proto.op_type} in {self.name} lacks operand {slot}")
         return self.capture.meta(self.proto.input[slot])[1]
 
     def uniform(self, slot: int) -> float | None:

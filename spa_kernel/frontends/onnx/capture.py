@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import onnx
 from onnx import inliner
 
-from spa_kernel.errors import CaptureError
+from spa_kernel.errors import CaptureError, SpaError
 from spa_kernel.frontends.onnx import infer
 from spa_kernel.frontends.onnx.inputs import Given, has_dynamic_axes, input_infos, input_shapes
 from spa_kernel.frontends.onnx.places import place
 from spa_kernel.frontends.onnx.rewrites import After, Rewrite, Want
 from spa_kernel.frontends.onnx.run import random_inputs, shapes_by_running
+from spa_kernel.frontends.onnx.soundness import check_size, check_sound
 from spa_kernel.frontends.onnx.tensors import Tensors
 from spa_kernel.graph.ir import Graph, Kind, Node, Value
 
 SMALL = 1024
 """Floating-point tensors of up to this many entries are looked into (scales, bounds)."""
+FEW, KNOWN = 64, 2**24
+"""Entries of operands that are looked into without a thought, and of results at most."""
+GROWING = frozenset(
+    "ConstantOfShape Expand Tile Range Pad OneHot EyeLike Resize Upsample CenterCropPad "
+    "HannWindow HammingWindow BlackmanWindow MelWeightMatrix MaxUnpool Col2Im".split()
+)
+"""Operators whose results may be of any size, however small their operands are."""
 SETTINGS = frozenset(
     "Reshape Expand Tile Squeeze Unsqueeze Slice Split Pad Clip Resize ReduceSum ReduceMean "
     "ReduceMax ReduceMin ReduceProd CumSum TopK".split()
@@ -58,11 +67,14 @@ class Captured:
         Name of a known value that nodes compute -> position of the node.
     rewrites : list of Rewrite
         All operands and attributes that fix a size.
+    quantised : dict
+        Stored whole numbers that stand for weights -> the node that says which.
     origin : dict
         Node of the standard graph -> position of the ONNX node.
     """
 
     def __init__(self, model: onnx.ModelProto, given: Given | None = None) -> None:
+        check_sound(model)
         self.model = inline(model)
         self.given = given or {}
         self.tensors = Tensors(self.model)
@@ -76,6 +88,7 @@ class Captured:
         self.opsets = {
             "" if o.domain == "ai.onnx" else o.domain: o.version for o in self.model.opset_import
         }
+        self.quantised = quantised_weights(self.model, self.tensors)
         self.shapes = input_shapes(self.model, self.given)
         self.dynamic = has_dynamic_axes(self.model)
         self.signature: tuple[object, ...] = ()
@@ -88,16 +101,27 @@ class Captured:
     def _read(self) -> None:
         for info in input_infos(self.model):
             elem, shape = info.type.tensor_type.elem_type, self.shapes[info.name]
+            check_size(info.name, shape)
             value = Value(info.name, shape, "input", infer.dtype_name(elem))
             self.values[info.name], self._elem[info.name] = value, elem
             self.graph.inputs.append(value)
         for i, node in enumerate(self.model.graph.node):
-            if not (node.op_type == "Constant" and node.domain in ("", "ai.onnx")):
+            if any(name in self.tensors.constants for name in node.output):
+                continue
+            try:
                 self._node(i, node)
+            except SpaError:
+                raise
+            except Exception as error:
+                # An operand or attribute that is none of those that the operator takes.
+                raise CaptureError(
+                    f"{node.op_type} in {place(node)[0]} cannot be read: "
+                    f"{str(error).strip() or type(error).__name__}"
+                ) from error
         for info in self.model.graph.output:
-            output = self.data(info.name)
-            if output is not None:
-                self.graph.outputs.append(output)
+            output = self.data(info.name) if info.name not in self.sequences else None
+            outputs = self.sequences.get(info.name, [output])
+            self.graph.outputs.extend(v for v in outputs if v is not None)
         stored = self.graph.stored
         self.graph.stored = {name: stored[name] for name in self.tensors if name in stored}
 
@@ -148,7 +172,17 @@ class Captured:
         if node.op_type == "CastLike":
             elem = self.meta(node.input[1])[0]
             feeds[node.input[1]] = np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(elem))
-        return infer.evaluate(node, feeds, self.opsets) if names else None
+        if not names or not self._affordable(node, feeds):
+            return None
+        return infer.evaluate(node, feeds, self.opsets)
+
+    def _affordable(self, node: onnx.NodeProto, feeds: dict[str, np.ndarray]) -> bool:
+        """Whether what a node makes of known operands is of a size that can be looked into."""
+        if sum(array.size for array in feeds.values()) <= FEW and node.op_type not in GROWING:
+            return True
+        types = {name: infer.tensor_type(*self.meta(name)) for name in node.input if name}
+        found = infer.infer_shapes(node, types, feeds, self.opsets, self.model.ir_version)
+        return found is not None and all(prod(shape) <= KNOWN for _, shape in found.values())
 
     def content(self, name: str) -> np.ndarray | None:
         """The content of a value where it is known (not of weights)."""
@@ -194,7 +228,8 @@ class Captured:
         data = self.content(name) if integer or np.prod(shape) == 1 else None
         if np.prod(shape) == 1 and (name in self.tensors.constants or not shape):
             return Value(name, shape, "constant", dtype, data)
-        kind: Kind = "buffer" if np.dtype(dtype).kind in "iubO" else "parameter"
+        weight = np.dtype(dtype).kind not in "iubO" or name in self.quantised
+        kind: Kind = "parameter" if weight else "buffer"
         value = Value(name, shape, kind, dtype, data)
         self.graph.stored[name] = value
         return value
@@ -246,6 +281,8 @@ class Captured:
         found = infer.infer_shapes(node, types, contents, self.opsets, self.model.ir_version)
         if found is None:
             found = {n: self._declared(n) or self._shape_by_running(n) for n in node.output if n}
+        for name, (_, shape) in found.items():
+            check_size(name, shape)
         return found
 
     def _declared(self, name: str) -> tuple[int, tuple[int, ...]] | None:
@@ -287,7 +324,21 @@ class Captured:
 
 def inline(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model itself, or a copy in which calls of its functions are written out."""
-    return inliner.inline_local_functions(model) if model.functions else model
+    if not model.functions:
+        return model
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:
+        raise CaptureError(f"the model's functions cannot be written out: {error}") from error
+
+
+def quantised_weights(model: onnx.ModelProto, tensors: Tensors) -> dict[str, onnx.NodeProto]:
+    """Stored whole numbers that stand for weights, and the first node that says which."""
+    found: dict[str, onnx.NodeProto] = {}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input and node.input[0] in tensors:
+            found.setdefault(node.input[0], node)
+    return found
 
 
 def folded_inputs(node: onnx.NodeProto) -> list[str]:

@@ -31,6 +31,8 @@ def described(proto: onnx.NodeProto) -> bool:
     from spa_kernel.frontends.onnx import (  # noqa: F401 (they register converters)
         convert_attention,
         convert_layers,
+        convert_quantised,
+        convert_recurrent,
         convert_sequences,
         convert_shapes,
         convert_slices,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
 from spa_kernel.frontends.onnx.call import Call
 from spa_kernel.frontends.onnx.convert import converts
+from spa_kernel.frontends.onnx.convert_attention import made
 from spa_kernel.frontends.onnx.geometry import geometry
 from spa_kernel.frontends.onnx.rewrites import After
 from spa_kernel.graph.ir import Value
@@ -117,15 +119,36 @@ def matmul(call: Call) -> None:
 
 @converts("Einsum")
 def einsum(call: Call) -> bool | None:
-    equation = call.attr("equation").replace(" ", "")
-    if "->" not in equation and "." not in equation:
-        letters = sorted({c for c in equation if c.isalpha()})
-        equation += "->" + "".join(c for c in letters if equation.count(c) == 1)
+    ranks = [len(call.shape(slot)) for slot in range(len(call.proto.input))]
+    equation = explicit(call.attr("equation").replace(" ", ""), ranks)
     terms = equation.partition("->")[0].split(",")
-    if any(len(set(term)) != len(term) for term in terms) or "." in equation:
+    if any(len(set(term)) != len(term) for term in terms):
         return False  # a repeated letter takes a diagonal
+    sizes: dict[str, int] = {}
+    for slot, term in enumerate(terms):
+        for letter, size in zip(term, call.shape(slot), strict=True):
+            if sizes.setdefault(letter, size) != size:
+                return False  # an axis of one that is stretched
     call.emit("Einsum", call.operands(), equation=equation)
     return None
+
+
+def explicit(equation: str, ranks: list[int]) -> str:
+    """An equation with an arrow, and with letters for an ellipsis."""
+    inputs, arrow, output = equation.partition("->")
+    unused = [c for c in ascii_letters if c not in equation]
+    terms, longest = inputs.split(","), 0
+    for i, (term, rank) in enumerate(zip(terms, ranks, strict=True)):
+        if "..." in term:
+            count = rank - len(term) + 3
+            # Counted from the last axis, as everywhere.
+            terms[i] = term.replace("...", "".join(unused[:count][::-1]))
+            longest = max(longest, count)
+    others = "".join(unused[:longest][::-1])
+    if not arrow:
+        letters = sorted({c for c in inputs if c.isalpha()})
+        output = others + "".join(c for c in letters if inputs.count(c) == 1)
+    return ",".join(terms) + "->" + output.replace("...", others)
 
 
 @converts("BatchNormalization")
@@ -238,3 +261,26 @@ def resize(call: Call) -> bool | None:
         call.rewrite(3, want)
     call.emit("Resize", (call.x(),))
     return None
+
+
+@converts("GridSample")
+def grid_sample(call: Call) -> None:
+    call.emit("GridSample", (call.x(0), call.x(1)))
+
+
+@converts("RoiAlign", "MaxRoiPool")
+def regions(call: Call) -> bool | None:
+    operands = call.operands()
+    if any(v is not None and v.stored for v in operands[1:]):
+        return False
+    call.emit(call.proto.op_type, operands)
+    return None
+
+
+@converts("LpNormalization")
+def lp_norm(call: Call) -> None:
+    x, axis = call.x(), call.axis(-1)
+    shape = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
+    op = "ReduceL1" if call.attr("p", 2) == 1 else "ReduceL2"
+    length = made(call, op, (x,), shape, axes=(axis,), keepdims=True)
+    call.emit("Div", (x, length))

@@ -6,6 +6,7 @@ import numpy as np
 
 from spa_kernel.frontends.onnx.call import Call
 from spa_kernel.frontends.onnx.convert import converts
+from spa_kernel.frontends.onnx.convert_attention import made, permuted
 from spa_kernel.frontends.onnx.rewrites import After
 from spa_kernel.graph.ir import Value
 
@@ -126,3 +127,15 @@ def pad(call: Call) -> bool | None:
 def depth_to_space(call: Call) -> None:
     attrs = {"blocksize": int(call.attr("blocksize")), "mode": call.attr("mode", "DCR")}
     call.emit("DepthToSpace", (call.x(),), **attrs)
+
+
+@converts("SpaceToDepth")
+def space_to_depth(call: Call) -> None:
+    """Channels of the result are (block row, block column, channel)."""
+    x, size = call.x(), int(call.attr("blocksize"))
+    n, c, rows, columns = x.shape
+    shape = (n, c, rows // size, size, columns // size, size)
+    blocks = made(call, "Reshape", (x,), shape)
+    perm = (0, 3, 5, 1, 2, 4)
+    turned = made(call, "Transpose", (blocks,), permuted(blocks, *perm), perm=perm)
+    call.emit("Reshape", (turned,))

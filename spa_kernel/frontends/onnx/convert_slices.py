@@ -96,7 +96,8 @@ def split(call: Call) -> bool | None:
 
     def want(after: After) -> np.ndarray | None:
         new = np.array([after.size(out, axis) for out in outputs], np.int64)
-        if sizes is None and np.array_equal(new, even_sizes(int(new.sum()), len(outputs))):
+        equal = (new == new[0]).all() or call.opset >= 18
+        if sizes is None and equal and np.array_equal(new, even_sizes(new.sum(), len(outputs))):
             return None
         return new
 
@@ -162,3 +163,37 @@ def gather_nd(call: Call) -> bool | None:
     table = Value(call.proto.input[1], index.shape, "constant", "int64", None)
     call.emit("Gather", (x, table), axis=0)
     return None
+
+
+@converts("GatherElements", "ScatterElements")
+def elements(call: Call) -> None:
+    call.emit(call.proto.op_type, call.operands(), axis=call.axis(0))
+
+
+@converts("Compress")
+def compress(call: Call) -> bool | None:
+    mask = call.literal(1)
+    if "axis" not in call.attributes or mask is None:
+        return False
+    x, axis = call.x(), call.axis()
+    index = np.flatnonzero(mask)
+    table = Value(call.proto.input[1], index.shape, "constant", "int64", index)
+    # What a shorter mask does not reach is left out.
+    whole = np.isin(np.arange(x.shape[axis]), index)
+    call.rewrite(1, lambda after: whole[after.kept(x, axis)])
+    call.emit("Gather", (x, table), axis=axis)
+    return None
+
+
+@converts("TopK")
+def top_k(call: Call) -> bool | None:
+    if call.opset >= 10 and call.literal(1) is None:
+        return False
+    call.emit("TopK", (call.x(),), axes=(call.axis(-1),))
+    return None
+
+
+@converts("Trilu")
+def triangle(call: Call) -> None:
+    ndim = len(call.shape())
+    call.emit("Triangle", (call.x(),), axes=(ndim - 2, ndim - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 
 import numpy as np
 import onnx
@@ -58,6 +59,11 @@ def infer_shapes(
 ) -> dict[str, tuple[int, tuple[int, ...]]] | None:
     """Element type and static shape of each output; ``None`` where a shape stays open."""
     domain = "" if node.domain == "ai.onnx" else node.domain
+    if node.op_type == "Range" and not domain and all(name in data for name in node.input):
+        # Shape inference would count all of it.
+        start, stop, step = (data[name].item() for name in node.input)
+        count = max(0, ceil((stop - start) / step)) if step else 0
+        return {node.output[0]: (types[node.input[0]].tensor_type.elem_type, (count,))}
     try:
         schema = defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
         found = shape_inference.infer_node_outputs(

@@ -115,9 +115,12 @@ def dims(info: onnx.ValueInfoProto) -> list[int | str] | None:
     kind = info.type.WhichOneof("value")
     if kind != "tensor_type":
         raise CaptureError(
-            f"{info.name!r} is a {str(kind).removesuffix('_type')}, not a tensor: only models "
-            "whose inputs and outputs are tensors can be pruned"
+            f"{info.name!r} is {str(kind or 'nothing').removesuffix('_type')}, not a tensor: only "
+            "models whose inputs and outputs are tensors can be pruned"
         )
+    elem = info.type.tensor_type.elem_type
+    if elem not in onnx.TensorProto.DataType.values() or not elem:
+        raise CaptureError(f"input {info.name!r} has an element type that does not exist: {elem}")
     if not info.type.tensor_type.HasField("shape"):
         return None
     return [

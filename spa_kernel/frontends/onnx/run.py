@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from spa_kernel.frontends.onnx.infer import has_subgraph
 from spa_kernel.frontends.onnx.inputs import Given, input_infos
 
 LARGE = 2**14
 """Tensors of at least so many bytes are fed to a run instead of copied into its model."""
+MEMORY = 2**33
+"""Bytes that a model with loops may take where the machine does not say how much it has."""
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
@@ -68,6 +73,7 @@ class Runner:
 
     def __init__(self, model: onnx.ModelProto, threads: int = 0) -> None:
         self._source, self._threads = model.SerializeToString(), threads
+        self._bodies = any(has_subgraph(node) for node in model.graph.node)
         self._session: Any = None
         self._unknown: Exception | None = None
 
@@ -81,12 +87,14 @@ class Runner:
         if failed is None:
             try:
                 if self._session is None:
-                    self._session = session(self._source, self._threads)
+                    self._session = session(self._source, self._threads, self._bodies)
                 return [np.asarray(r) for r in self._session.run(names, feeds)]
             except Exception as error:
                 failed = error
                 if self._session is None:
                     self._unknown = error
+        if self._bodies:
+            raise failed  # nobody knows beforehand how much memory a loop takes
         # Not every operator exists for every type there, such as convolutions in float64.
         try:
             return self._by_reference(feeds, names)
@@ -103,8 +111,8 @@ class Runner:
         return [np.asarray(r) for r in results]
 
 
-def session(source: bytes, threads: int) -> Any:
-    """The model in onnxruntime, as it is written."""
+def session(source: bytes, threads: int, bounded: bool = False) -> Any:
+    """The model in onnxruntime, as it is written; ``bounded``: in a part of the memory only."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -113,7 +121,24 @@ def session(source: bytes, threads: int) -> Any:
     options.intra_op_num_threads = threads
     # Threads of a session that waits for its turn would go on turning for a while.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if bounded:
+        bound_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+@cache
+def bound_memory() -> None:
+    """Let sessions that ask for it take a quarter of the machine's memory at most."""
+    import onnxruntime as ort
+
+    pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    most = pages * os.sysconf("SC_PAGE_SIZE") // 4 if pages > 0 else MEMORY
+    kind = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    info = ort.OrtMemoryInfo("Cpu", kind, 0, ort.OrtMemType.DEFAULT)
+    # Not in powers of two, which would come to the bound too early.
+    arena = ort.OrtArenaCfg({"max_mem": most, "arena_extend_strategy": 1})
+    ort.create_and_register_allocator(info, arena)
 
 
 def random_inputs(

@@ -1,18 +1,25 @@
-"""Tensors that an ONNX model holds: initializers and Constant nodes, under one name each."""
+"""Tensors that an ONNX model holds, under one name each.
+
+These are initializers, Constant nodes, and ConstantOfShape nodes whose shape is stored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from spa_kernel.errors import CaptureError
+from spa_kernel.frontends.onnx.soundness import LARGEST
+
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
 class Tensors:
-    """Read access to the initializers and Constant nodes of a model's main graph.
+    """Read access to the tensors of a model's main graph.
 
     Parameters
     ----------
@@ -27,12 +34,21 @@ class Tensors:
             if node.op_type == "Constant" and node.domain in ("", "ai.onnx")
         }
         self._model = model
-        for tensor in model.graph.initializer:
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                raise CaptureError(
-                    f"the weights of {tensor.name!r} lie in a file beside the model and were not "
-                    "loaded: pass the path of the .onnx file, or load it with onnx.load(path)"
-                )
+        self._fills: dict[str, tuple[tuple[int, ...], int]] = {}
+        self.constants.update(dict(self._filled(model)))
+
+    def _filled(self, model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
+        """Weights of one number: of floating point, and of a shape that is stored."""
+        for i, node in enumerate(model.graph.node):
+            if node.op_type != "ConstantOfShape" or node.domain not in ("", "ai.onnx"):
+                continue
+            elem = node.attribute[0].t.data_type if node.attribute else onnx.TensorProto.FLOAT
+            if elem not in FLOATS or node.input[0] not in self:
+                continue
+            shape = tuple(int(n) for n in self.array(node.input[0]).ravel())
+            if shape and min(shape) > 0 and 1 < prod(shape) <= LARGEST:
+                self._fills[node.output[0]] = shape, elem
+                yield node.output[0], i
 
     def __contains__(self, name: str) -> bool:
         return name in self.initializers or name in self.constants
@@ -46,13 +62,20 @@ class Tensors:
         if name in self.initializers:
             tensor = self._model.graph.initializer[self.initializers[name]]
             return numpy_helper.to_array(tensor)
-        return constant_array(self._model.graph.node[self.constants[name]])
+        node = self._model.graph.node[self.constants[name]]
+        if name in self._fills:
+            shape, elem = self._fills[name]
+            value = numpy_helper.to_array(node.attribute[0].t) if node.attribute else np.zeros(1)
+            return np.full(shape, value.item(), helper.tensor_dtype_to_np_dtype(elem))
+        return constant_array(node)
 
     def meta(self, name: str) -> tuple[tuple[int, ...], int]:
         """Shape and ONNX element type, without reading the content of an initializer."""
         if name in self.initializers:
             tensor = self._model.graph.initializer[self.initializers[name]]
             return tuple(tensor.dims), tensor.data_type
+        if name in self._fills:
+            return self._fills[name]
         array = self.array(name)
         return array.shape, helper.np_dtype_to_tensor_dtype(array.dtype)
 
@@ -74,12 +97,27 @@ def constant_array(node: onnx.NodeProto) -> np.ndarray:
     )
 
 
+def dequantised(content: np.ndarray, node: onnx.NodeProto, tensors: Tensors) -> np.ndarray:
+    """What stored whole numbers stand for, where the scale is stored too and zero is 0."""
+    if node.input[1] not in tensors:
+        return content
+    scale = tensors.array(node.input[1]).astype(np.float32)
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+    shape = [1] * content.ndim
+    if scale.size > 1:
+        if scale.ndim != 1 or scale.size != content.shape[axis]:
+            return content
+        shape[axis] = -1
+    return content.astype(np.float32) * scale.reshape(shape)
+
+
 def constant_node(node: onnx.NodeProto, array: np.ndarray) -> onnx.NodeProto:
-    """A copy of a Constant node with other content."""
+    """A copy of a Constant node with other content, or such a one for a ConstantOfShape."""
     new = onnx.NodeProto()
     new.CopyFrom(node)
-    name = node.attribute[0].name
-    del new.attribute[:]
+    name = node.attribute[0].name if node.attribute else "value"
+    del new.attribute[:], new.input[:]
+    new.op_type = "Constant"
     if name == "value_ints" and array.ndim == 1:
         new.attribute.append(helper.make_attribute(name, [int(v) for v in array]))
     elif name == "value_floats" and array.ndim == 1:

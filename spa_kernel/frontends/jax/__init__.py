@@ -1,0 +1,1 @@
+"""Reading flax.nnx modules into the standard graph, from their jaxpr."""
