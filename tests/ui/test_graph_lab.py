@@ -1,8 +1,7 @@
 """The coupling graph in JupyterLab: it appears, opens, finds layers, and shows a plan."""
 
-import nbformat
 import pytest
-from driving import command, opened, seen_in_both_themes
+from driving import command, opened, seen_in_both_themes, written
 
 pytestmark = pytest.mark.ui
 
@@ -82,11 +81,7 @@ def run(page, code):
 
 
 def test_graph(lab, browser, tmp_path):
-    cells = [nbformat.v4.new_code_cell(text.strip()) for text in CELLS]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, lab.folder / "graph.ipynb")
-    page, problems = opened(lab, browser, "graph.ipynb")
+    page, problems = opened(lab, browser, written(lab, "graph.ipynb", *CELLS))
     command(page, "notebook:run-all-cells")
     page.wait_for_selector(".jp-OutputArea-output >> text=the end", timeout=120_000)
 

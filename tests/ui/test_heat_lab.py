@@ -1,8 +1,7 @@
 """The live heatmap in JupyterLab: it is drawn, follows a plan, and says what went wrong."""
 
-import nbformat
 import pytest
-from driving import command, opened, seen_in_both_themes
+from driving import command, opened, seen_in_both_themes, written
 
 pytestmark = pytest.mark.ui
 
@@ -49,11 +48,7 @@ def choose(page, label, option):
 
 
 def test_heat(lab, browser, tmp_path):
-    cells = [nbformat.v4.new_code_cell(text.strip()) for text in CELLS]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, lab.folder / "heat.ipynb")
-    page, problems = opened(lab, browser, "heat.ipynb")
+    page, problems = opened(lab, browser, written(lab, "heat.ipynb", *CELLS))
 
     command(page, "notebook:run-cell-and-select-next")
     colours = page.locator(".spa-heat-view svg[aria-label^=Importance]")

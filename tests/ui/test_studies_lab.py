@@ -1,8 +1,7 @@
 """Criteria, steps, sensitivity and a sweep in JupyterLab, in both themes."""
 
-import nbformat
 import pytest
-from driving import command, opened, seen_in_both_themes
+from driving import command, opened, seen_in_both_themes, written
 
 pytestmark = pytest.mark.ui
 
@@ -38,11 +37,7 @@ net.eval();""",
 
 
 def test_studies(lab, browser, tmp_path):
-    cells = [nbformat.v4.new_code_cell(text.strip()) for text in CELLS]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, lab.folder / "studies.ipynb")
-    page, problems = opened(lab, browser, "studies.ipynb")
+    page, problems = opened(lab, browser, written(lab, "studies.ipynb", *CELLS))
     command(page, "notebook:run-all-cells")
     page.wait_for_selector(".jp-OutputArea-output >> text=the end", timeout=120_000)
     views = page.locator(".spa-view")
