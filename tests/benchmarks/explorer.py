@@ -43,7 +43,7 @@ def test_steps(lab, browser):
         cells = SETUP.format(tests=str(TESTS), name=name), "%spa_show net explorer"
         page, _ = opened(lab, browser, written(lab, f"{name}.ipynb", *cells))
         command(page, "notebook:run-all-cells")
-        page.get_by_role("button", name="Prune").wait_for(timeout=180_000)
+        page.locator(".spa-live").get_by_role("button", name="Prune").wait_for(timeout=180_000)
         for tab in ("Groups", "Importance", "Widths"):
             page.get_by_role("tab", name=tab).click()
             page.wait_for_timeout(3000)

@@ -13,7 +13,7 @@ def test_views(notebook7, browser):
     # Notebook 7.6 itself trips over a setting while it starts.
     its_own = list(problems)
     command(page, "notebook:run-all-cells")
-    prune = page.get_by_role("button", name="Prune")
+    prune = page.locator(".spa-live").get_by_role("button", name="Prune")
     prune.wait_for(timeout=120_000)
     page.wait_for_function(
         "() => document.querySelector('.custom-widget')?._cyreg?.cy.nodes().length > 4",

@@ -173,12 +173,15 @@ def test_the_panel_follows_cells_and_kernels(lab, browser):
 
 
 def test_the_panel_says_why_it_shows_nothing(lab, browser):
-    newer = "from spa_kernel.panel import protocol, answers\nprotocol.VERSION = answers.VERSION = 2"
-    page, problems, panel = notebook(lab, browser, "newer.ipynb", f"{newer}\n%load_ext spa_kernel")
-    command(page, "notebook:run-all-cells")
-    expect(panel).to_contain_text("spa_kernel in this kernel is newer")
-    run(page, "protocol.VERSION = answers.VERSION = 0\n%reload_ext spa_kernel")
-    expect(panel).to_contain_text("spa_kernel in this kernel is older")
+    patch = "from spa_kernel.panel import protocol, answers\nprotocol.VERSION = answers.VERSION = "
+    for version, kind in ((0, "older"), (2, "newer")):
+        cell = f"{patch}{version}\n%load_ext spa_kernel"
+        page, problems, panel = notebook(lab, browser, f"{kind}.ipynb", cell)
+        command(page, "notebook:run-all-cells")
+        expect(panel).to_contain_text(f"spa_kernel in this kernel is {kind}")
+        if kind == "older":
+            assert problems == []
+            page.close()
     command(page, "notebook:shutdown-kernel")
     expect(panel).to_contain_text("This notebook has no kernel")
     assert problems == []

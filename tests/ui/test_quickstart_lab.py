@@ -13,7 +13,9 @@ def test_quickstart(lab, browser, tmp_path):
 
     views = page.locator(".spa-view")
     assert views.count() >= 6
-    session, plan = views.nth(0), views.nth(2)
+    page.locator(".spa-live").get_by_text("All of it as tables").click()
+    session = views.filter(has_text="Cut together").first
+    plan = views.filter(has_text="nothing is changed yet")
     assert session.locator("tbody tr").count() >= 4
     members = session.locator("tbody details").first
     members.locator("summary").click()

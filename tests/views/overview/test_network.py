@@ -1,11 +1,11 @@
 """The coupling graph of a network holds every group once, fits the screen, and is in order."""
 
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import pytest
 import torch
 from all_structures import STRUCTURES, built
+from onnx_networks import convs
 from torch import nn
 
 import spa_kernel as spa
@@ -168,8 +168,7 @@ def test_search_finds_layers_within_boxes():
 
 
 def test_an_onnx_model():
-    path = Path(__file__).parents[3] / "notebooks" / "digits.onnx"
-    session = spa.analyze(str(path))
+    session = spa.analyze(convs())
     shown = overview(session)
     check(session, shown, [g.id for g in session.groups])
     assert {box.kind for box in shown.boxes} >= {"input", "group", "output"}

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -110,7 +111,9 @@ def test_clicks_that_were_made_while_a_job_ran_do_nothing(session):
         click(explorer, "Undo")
         await asyncio.sleep(2 * busy.REST)
 
-    asyncio.run(twice())
+    # Not on this thread: a browser of other tests may have a loop running here.
+    with ThreadPoolExecutor(1) as other:
+        other.submit(asyncio.run, twice()).result()
     assert session.history.position == 0
 
 
