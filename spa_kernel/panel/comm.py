@@ -50,7 +50,7 @@ class Panels:
         self._comms[comm.comm_id] = comm
         # Not on_msg: around that, IPython does what it does around cells. In the middle of a cell
         # that would show and close the figures that the cell is drawing.
-        comm.handle_msg = partial(self._asked, comm)  # type: ignore[method-assign]
+        vars(comm)["handle_msg"] = partial(self._asked, comm)
         comm.on_close(lambda _: self._closed(comm))
         self._asked(comm, message)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from block_network import Net
 from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -14,23 +15,6 @@ from torch import nn
 from traitlets.config import Config
 
 from spa_kernel.magics import load_ipython_extension, unload_ipython_extension
-
-
-class Net(nn.Module):
-    """One block with a shortcut."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.conv1 = nn.Conv2d(8, 16, 3, padding=1)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.conv2 = nn.Conv2d(16, 8, 3, padding=1)
-        self.fc = nn.Linear(8, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.stem(x))
-        x = torch.relu(x + self.conv2(torch.relu(self.bn1(self.conv1(x)))))
-        return self.fc(x.mean((2, 3)))
 
 
 class Shell:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from block_network import Net
 from IPython.core.interactiveshell import InteractiveShell
-from panel_page import Net, Notebook, Page
+from panel_page import Notebook, Page
 from traitlets.config import Config
 
 from spa_kernel.magics import load_ipython_extension, unload_ipython_extension

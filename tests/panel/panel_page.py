@@ -6,31 +6,12 @@ import itertools
 import json
 from typing import Any
 
-import torch
 from comm import get_comm_manager
 from comm.base_comm import BaseComm
 from IPython.core.interactiveshell import InteractiveShell
-from torch import nn
 
 from spa_kernel.panel.comm import TARGET
 from spa_kernel.panel.protocol import VERSION, validators
-
-
-class Net(nn.Module):
-    """One block with a shortcut."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.conv1 = nn.Conv2d(8, 16, 3, padding=1)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.conv2 = nn.Conv2d(16, 8, 3, padding=1)
-        self.fc = nn.Linear(8, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.stem(x))
-        x = torch.relu(x + self.conv2(torch.relu(self.bn1(self.conv1(x)))))
-        return self.fc(x.mean((2, 3)))
 
 
 class Wire(BaseComm):

@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import pytest
 import torch
+from block_network import Net
 from comm import get_comm_manager
 from IPython.core.error import UsageError
 from onnx_networks import convs
-from panel_page import Net, Page
+from panel_page import Page
 
 import spa_kernel as spa
 from spa_kernel.magics import unload_ipython_extension

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from panel_page import Net, Page
+from block_network import Net
+from panel_page import Page
 
 import spa_kernel as spa
 from spa_kernel.importance.registry import _CRITERIA

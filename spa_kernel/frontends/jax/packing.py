@@ -14,7 +14,8 @@ from spa_kernel.frontends.jax.model import is_numeric
 
 def packed(arrays: dict[str, Any]) -> bytes:
     """Named arrays, those of types that numpy lacks and random keys included."""
-    head, parts = [], {}
+    head: list[Any] = []
+    parts: dict[str, Any] = {}
     for i, (name, array) in enumerate(arrays.items()):
         numeric = is_numeric(array)
         content = np.asarray(array if numeric else jax.random.key_data(array))
@@ -23,7 +24,7 @@ def packed(arrays: dict[str, Any]) -> bytes:
         parts[str(i)] = np.frombuffer(np.ascontiguousarray(content).tobytes(), np.uint8)
     parts["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
     file = BytesIO()
-    np.savez(file, **parts)  # type: ignore[arg-type]
+    np.savez(file, **parts)
     return file.getvalue()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spa_kernel.coupling.result import Coupling
-from spa_kernel.views.overview.boxes import MOST, Arrow, Box, Overview
+from spa_kernel.views.overview.boxes import MOST, Arrow, Box, BoxKind, Overview
 from spa_kernel.views.overview.collapse import Pairs, fitted
 from spa_kernel.views.overview.flow import Flow, flow
 from spa_kernel.views.overview.held import held
@@ -41,10 +41,10 @@ def overview(session: Session, groups: Sequence[str] | None = None, *, title: st
     """
     coupling = session.analysis.coupling
     found = flow(coupling)
-    chosen = range(len(coupling.groups))
+    chosen = list(range(len(coupling.groups)))
     if groups is not None:
         wanted = set(groups)
-        chosen = [i for i in chosen if coupling.groups[i].id in wanted]  # type: ignore[assignment]
+        chosen = [i for i in chosen if coupling.groups[i].id in wanted]
     items = _at_one_place(coupling, sorted(chosen, key=found.order.__getitem__))
     pairs = _between(found, items, len(coupling.groups))
     if groups is None and len(pairs) > TANGLE * len(items):
@@ -73,7 +73,7 @@ def overview(session: Session, groups: Sequence[str] | None = None, *, title: st
         owner[len(items) + number] = len(boxes)
         order = -1 if kind == "input" else len(coupling.groups)
         detail = " × ".join(map(str, shape))
-        boxes.append(Box(f"{kind}:{value}", kind, value, detail, order=order))  # type: ignore[arg-type]
+        boxes.append(Box(f"{kind}:{value}", kind, value, detail, order=order))
     if ends:
         outside = {(owner[a], owner[b]) for a, b in pairs if max(a, b) >= len(items)}
         kept = [*kept, *sorted(outside)][: MOST - len(boxes)]
@@ -159,7 +159,7 @@ class _Structure:
         return known
 
 
-def _borders(coupling: Coupling) -> list[tuple[str, str, tuple[int, ...]]]:
+def _borders(coupling: Coupling) -> list[tuple[BoxKind, str, tuple[int, ...]]]:
     graph = coupling.graph
     return [
         *(("input", v.name, v.shape) for v in graph.inputs),
@@ -182,6 +182,7 @@ def _box(
     live = any(g.prunable for g in groups)
     names = dict.fromkeys(g.name for g in groups)
     params = sum(total[i] for i in numbers)
+    kind: BoxKind
     if joined:
         kind, title = "module", joined_name(list(names))
         detail = f"{count(len(groups), 'group')}, {short(sum(g.size for g in groups))} channels"
@@ -193,7 +194,7 @@ def _box(
     members = dict.fromkeys(name for g in groups for name, _ in g.members)
     return Box(
         id=first.id if len(groups) == 1 else f"{first.id}x{len(groups)}",
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         title=title,
         detail=detail,
         times=len(names) if kind == "repeat" else 1,
