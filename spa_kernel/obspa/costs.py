@@ -21,6 +21,7 @@ from spa_kernel.obspa.moments import Moments, Second
 from spa_kernel.obspa.neighbours import Surroundings
 from spa_kernel.obspa.products import NONE, Product, column_labels, products, use_of
 from spa_kernel.obspa.program import Program, State
+from spa_kernel.obspa.solve import best
 from spa_kernel.products.uses import matrix_of
 from spa_kernel.products.ways import forth
 
@@ -301,12 +302,12 @@ def inverted(moments: Moments, weight: torch.Tensor, central: bool) -> torch.Ten
     share = SHARES[1]
     if bool((moments.count > 0).all()) and moments.folds == 2:
         halves = part(0), part(1)
-        errors = [
-            sum(lost(damped_inverse(one, share), weight, other) for one, other in
-                (halves, halves[::-1]))
-            for share in SHARES
-        ]  # fmt: skip
-        share = SHARES[int(np.argmin(errors))]
+        pairs = halves, halves[::-1]
+
+        def crossed(share: float) -> float:
+            return sum(lost(damped_inverse(one, share), weight, other) for one, other in pairs)
+
+        share = best(SHARES, crossed, SHARES[1])
     return damped_inverse(part(), share)
 
 

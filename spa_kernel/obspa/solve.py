@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -38,6 +40,27 @@ class Fit:
         return ((self.weight @ self.moments.xx) * self.weight).sum(2).clamp(min=0)
 
 
+def best(shares: Sequence[float], error: Callable[[float], float], start: float) -> float:
+    """The share from which the error grows to both sides, walked to from a start.
+
+    Errors fall and then grow with the damping, so most shares need not be tried.
+
+    Parameters
+    ----------
+    shares : sequence of float
+        Ascending.
+    error : callable
+    start : float
+        The walk begins at the first share that is as large.
+    """
+    tried = cache(error)
+    at = next((i for i, share in enumerate(shares) if share >= start), len(shares) - 1)
+    for step in (1, -1):
+        while 0 <= at + step < len(shares) and tried(shares[at + step]) < tried(shares[at]):
+            at += step
+    return shares[at]
+
+
 def fitted(moments: Moments, prior: torch.Tensor, central: bool, least: float = 0.0) -> Fit:
     """Minimise ``|Y - W X|^2 + share · h · n · |W - prior|^2``, h the mean diagonal of X X^T / n.
 
@@ -64,16 +87,16 @@ def fitted(moments: Moments, prior: torch.Tensor, central: bool, least: float = 
     share = max(USUAL, least)
     if moments.folds > 1 and bool((moments.count > 0).all()):
         halves = [part(fold) for fold in range(moments.folds)]
-        errors = [
-            sum(
+
+        def crossed(share: float) -> float:
+            return sum(
                 error(damped_fit(one, prior, share), other)
                 for i, one in enumerate(halves)
                 for j, other in enumerate(halves)
                 if i != j
             )
-            for share in shares
-        ]
-        share = shares[min(range(len(shares)), key=errors.__getitem__)]
+
+        share = best(shares, crossed, USUAL)
     whole = part()
     weight = damped_fit(whole, prior, share)
     offset = whole.y - (weight @ whole.x[..., None])[..., 0]

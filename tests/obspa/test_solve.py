@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spa_kernel.obspa.moments import Moments
-from spa_kernel.obspa.solve import SHARES, Fit, damped_fit, error, fitted
+from spa_kernel.obspa.solve import SHARES, Fit, best, damped_fit, error, fitted
 
 Arrays = tuple[torch.Tensor, torch.Tensor]
 
@@ -130,3 +130,18 @@ def test_blocks_are_apart() -> None:
     fit = damped_fit(both.of(), prior, 0.1)
     torch.testing.assert_close(fit[:1], damped_fit(moments(x, y).of(), weight, 0.1))
     torch.testing.assert_close(fit[1:], damped_fit(moments(a, b).of(), weight * 0.5, 0.1))
+
+
+@given(st.integers(0, len(SHARES) - 1), st.sampled_from(SHARES), st.integers(0, 2**16))
+def test_the_best_share_is_walked_to(lowest: int, start: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    steps = np.abs(np.arange(len(SHARES)) - lowest)
+    errors = dict(zip(SHARES, np.cumsum(rng.random(len(SHARES)) + 0.1)[steps], strict=True))
+    tried: list[float] = []
+
+    def one(share: float) -> float:
+        tried.append(share)
+        return errors[share]
+
+    assert best(SHARES, one, start) == SHARES[lowest]
+    assert len(tried) == len(set(tried)) <= abs(SHARES.index(start) - lowest) + 3
