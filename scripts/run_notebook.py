@@ -1,6 +1,6 @@
 """Run a notebook without a browser and print what its cells print.
 
-Usage: python scripts/run_notebook.py notebooks/quickstart.ipynb
+Usage: python scripts/run_notebook.py notebooks/tutorials/01-quickstart.ipynb
 """
 
 import sys
@@ -11,17 +11,22 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 
-def main() -> int:
-    path = Path(sys.argv[1])
+def executed(path: Path, *more: str) -> nbformat.NotebookNode:
+    """The notebook after all its cells, and some more, were run in a fresh kernel."""
     notebook = nbformat.read(path, as_version=4)
+    notebook.cells += map(nbformat.v4.new_code_cell, more)
     client = NotebookClient(
         notebook,
         timeout=600,
         resources={"metadata": {"path": path.parent}},
         extra_arguments=["--log-level=ERROR"],
     )
+    return client.execute()
+
+
+def main() -> int:
     try:
-        client.execute()
+        notebook = executed(Path(sys.argv[1]))
     except CellExecutionError as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ pytestmark = pytest.mark.ui
 
 
 def test_quickstart(lab, browser, tmp_path):
-    page, problems = opened(lab, browser, "quickstart.ipynb")
+    page, problems = opened(lab, browser, "01-quickstart.ipynb")
     command(page, "notebook:run-all-cells")
     page.wait_for_selector(".jp-OutputArea-output >> text=after undo", timeout=300_000)
 
