@@ -1,6 +1,7 @@
 """The standard graph, and per operator family the relations between axes."""
 
 from spa_kernel.graph import (
+    ops_control,
     ops_elementwise,
     ops_index,
     ops_linear,
@@ -21,6 +22,7 @@ __all__ = [
     "Node",
     "Value",
     "operator",
+    "ops_control",
     "ops_elementwise",
     "ops_index",
     "ops_linear",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 
 from spa_kernel.graph.ir import Axis, Node, Value
-from spa_kernel.graph.operators import Same, Statement, Zero, operator
+from spa_kernel.graph.operators import Fixed, Same, Statement, Summed, Zero, operator
 
 
 def broadcast(node: Node, *operands: Value | None) -> Iterator[Statement]:
@@ -33,7 +33,7 @@ def names(text: str) -> tuple[str, ...]:
 operator(
     *names("Abs Neg Relu LeakyRelu Elu Selu Celu Gelu Silu Swish Mish HardSwish Sign Sin Sinh"),
     *names("Asin Asinh Tan Tanh Atan Atanh Erf Sqrt Floor Ceil Round Trunc Softsign Shrink PRelu"),
-    *names("Cast Identity Dropout Square ZerosLike"),
+    *names("Cast Identity Dropout Square ZerosLike Function"),
 )(elementwise)
 
 
@@ -88,6 +88,16 @@ def quantised(node: Node) -> Iterator[Statement]:
             yield Same((out, axis), (value, 0))
 
 
+@operator("DynamicQuantizeLinear", zero="never")
+def dynamically_quantised(node: Node) -> Iterator[Statement]:
+    """Its scale comes from the least and the largest entry, between which zero always is."""
+    x, out = node.inputs[0], node.outputs[0]
+    assert x is not None
+    for axis in range(x.ndim):
+        yield Same((out, axis), (x, axis))
+        yield Summed((x, axis))
+
+
 def same_shape(node: Node, axes: tuple[int, ...]) -> Iterator[Statement]:
     """The first input's listed axes go through unchanged."""
     x = node.inputs[0]
@@ -96,6 +106,15 @@ def same_shape(node: Node, axes: tuple[int, ...]) -> Iterator[Statement]:
         for axis in axes:
             if axis < min(x.ndim, out.ndim) and x.shape[axis] == out.shape[axis]:
                 yield Same((out, axis), (x, axis))
+
+
+@operator("ScaledByWidth")
+def scaled(node: Node) -> Iterator[Statement]:
+    """What is multiplied by a number that is worked out from the size of an axis."""
+    x, axis = node.inputs[0], node.attrs["axis"]
+    assert x is not None
+    yield Fixed((x, axis), f"{node.where} works its scale out from this size")
+    yield from same_shape(node, tuple(range(x.ndim)))
 
 
 def axis_of(value: Value | None, axis: int) -> Axis:

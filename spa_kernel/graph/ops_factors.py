@@ -304,10 +304,15 @@ def blank(node: Node) -> Iterator[Relation]:
     yield Unscaled(node.outputs[0])
 
 
+def nothing(node: Node) -> Iterator[Relation]:
+    """It computes nothing that a factor could change."""
+    return iter(())
+
+
 OTHERS: dict[str, Rule] = {
     "BatchNormalization": batch_norm, "WeightNormalization": weight_norm, "MatMul": matmul,
     "Gemm": gemm, "GroupedMatMul": grouped_matmul, "Einsum": einsum,
     "Conv": convolution, "ConvTranspose": convolution, "Where": where, "CumSum": along,
     "Roll": along, "Clip": clip, "PRelu": prelu,
-    "OnesLike": blank, "ZerosLike": blank,
+    "OnesLike": blank, "ZerosLike": blank, "KernelAxes": nothing,
 }  # fmt: skip

@@ -66,6 +66,36 @@ def convolution(node: Node, rows: int, columns: int) -> Iterator[Statement]:
         yield Fixed((weight, axis), "an axis of a convolution's kernel", quiet=True)
 
 
+@operator("KernelAxes")
+def kernel_axes(node: Node) -> Iterator[Statement]:
+    """The axes of a kernel, in the layout that it is stored in, that nobody takes for channels."""
+    for axis in node.attrs["axes"]:
+        assert node.inputs[0] is not None
+        reason = "an axis of a convolution's kernel"
+        yield Fixed((node.inputs[0], axis), reason, quiet=True)
+
+
+@operator("Kernel")
+def kernel_layout(node: Node) -> Iterator[Statement]:
+    """A transpose of a convolution's kernel, whose last two axes are channels."""
+    x, out = node.inputs[0], node.outputs[0]
+    assert x is not None
+    for axis, source in enumerate(node.attrs["perm"]):
+        if source >= x.ndim - 2:
+            yield Same((out, axis), (x, source))
+        else:
+            yield Fixed((x, source), "an axis of a convolution's kernel", quiet=True)
+
+
+@operator("ConvInteger", zero="biased", flops=conv_flops)
+@operator("QLinearConv", zero="never", flops=conv_flops)
+def integer_conv(node: Node) -> Iterator[Statement]:
+    """Whole numbers; inputs from the fourth on have an entry for each row of the weight."""
+    yield from convolution(node, rows=0, columns=1)
+    for table in node.inputs[3:]:
+        yield Same((node.outputs[0], 1), axis_of(table, 0))
+
+
 def gemm_axes(node: Node) -> tuple[Axis, Axis, Axis, Axis]:
     """Row and contracted axis of A, contracted and column axis of B."""
     ta, tb = node.attrs.get("transA", 0), node.attrs.get("transB", 0)
@@ -115,6 +145,15 @@ def matmul(node: Node) -> Iterator[Statement]:
             at = tail - (value.ndim - 2) + axis
             if value.shape[axis] == out.shape[at] != 1:
                 yield Same((out, at), (value, axis))
+
+
+@operator("MatMulInteger", zero="any", flops=matmul_flops)
+@operator("QLinearMatMul", zero="never", flops=matmul_flops)
+def integer_matmul(node: Node) -> Iterator[Statement]:
+    """Whole numbers; inputs from the third on have an entry for each column of the second."""
+    yield from matmul(node)
+    for table in node.inputs[2:]:
+        yield Same(axis_of(node.outputs[0], node.outputs[0].ndim - 1), axis_of(table, 0))
 
 
 def einsum_axes(node: Node) -> tuple[list[tuple[Value, str]], str]:

@@ -12,13 +12,18 @@ from onnx import helper, numpy_helper
 from spa_kernel.errors import SpaError
 from spa_kernel.frontends.onnx import infer
 from spa_kernel.frontends.onnx.capture import Captured
-from spa_kernel.frontends.onnx.rewrites import After, Rewrite
+from spa_kernel.frontends.onnx.rewrites import Rewrite
 from spa_kernel.frontends.onnx.tensors import Tensors, constant_node
+from spa_kernel.surgery.after import After
 from spa_kernel.surgery.onnx_edits import Splice, field_of
 from spa_kernel.surgery.onnx_values import Recomputed
 
 FILLS = {"ConstantOfShape": 0, "Expand": 1}
 """Operators that fill a shape, and the operand that states it."""
+MOVES = frozenset(
+    "Expand Slice Reshape Transpose Squeeze Unsqueeze Gather Tile Identity Cast".split()
+)
+"""Operators whose results hold nothing but entries of their first operand."""
 
 Use = tuple[int, int]
 """Node position and operand position; (-1, -1) for any other kind of use."""
@@ -168,9 +173,8 @@ class Surgeon:
         ):
             # An earlier prune was here: change its patch instead of adding another one.
             patch, base = producer, producer.input[2]
-        fill = self.now.content(producer.input[0]) if producer.op_type == "Expand" else None
-        if producer.op_type == "ConstantOfShape" or (fill is not None and fill.size == 1):
-            self._filled(producer, rewrite, slot, wanted)
+        if self._one_number(name) and wanted.size:
+            self._filled(name, rewrite, slot, wanted)
             return
         present = self.now.content(base)
         if present is None or present.shape != wanted.shape or wanted.dtype.kind != "i":
@@ -190,25 +194,51 @@ class Surgeon:
         self.before[rewrite.node].append(new)
         self._point(rewrite.node, slot, new.output[0])
 
-    def _filled(
-        self, producer: onnx.NodeProto, rewrite: Rewrite, slot: int, wanted: np.ndarray
-    ) -> None:
+    def _one_number(self, name: str) -> bool:
+        """Whether a value holds the same number everywhere, whatever its shape will be."""
+        if name in self.tensors:
+            content = self.now.content(name)
+            return content is not None and bool((content.ravel()[:1] == content).all())
+        if name not in self.captured.steps:
+            return False
+        producer = self.base.graph.node[self.captured.steps[name]]
+        if producer.op_type == "ConstantOfShape":
+            return True
+        return producer.op_type in MOVES and self._one_number(producer.input[0])
+
+    def _filled(self, name: str, rewrite: Rewrite, slot: int, wanted: np.ndarray) -> None:
         """Make what is one number throughout in another shape, as free as it was."""
-        sizes, at = np.array(wanted.shape, np.int64), FILLS[producer.op_type]
-        shape = producer.input[at]
-        present = self.now.content(shape)
-        if present is None or present.shape != sizes.shape:
+        producer = self.base.graph.node[self.captured.steps[name]]
+        sizes, present = np.array(wanted.shape, np.int64), self.now.shape(name)
+        at = FILLS.get(producer.op_type)
+        fill = self.now.content(producer.input[0])
+        if producer.op_type == "Expand" and (fill is None or fill.size != 1):
+            at = None
+        if at is not None:
+            shape = self.now.content(producer.input[at])
+            present = None if shape is None else tuple(shape)
+        if present is None or len(present) != len(sizes):
             raise SpaError(
-                f"{rewrite.where}: {producer.output[0]!r} is of a shape that is known only when "
+                f"{rewrite.where}: {name!r} is of a shape that is known only when "
                 "the model runs. Give the model's inputs fixed sizes, or leave this group out"
             )
-        new = onnx.NodeProto()
-        new.CopyFrom(producer)
-        new.name = ""
-        new.output[0] = self._add_name(producer.output[0])
-        mask = [self._add(f"{shape}_mask", present != sizes), self._add(f"{shape}_sizes", sizes)]
-        new.input[at] = self._add_name(shape)
-        where = helper.make_node("Where", [*mask, shape], [new.input[at]])
+        if at is not None:
+            new = onnx.NodeProto()
+            new.CopyFrom(producer)
+            new.name, shape_name = "", producer.input[at]
+        else:
+            shape_name = self._add_name(f"{name}_shape")
+            self.before[rewrite.node].append(helper.make_node("Shape", [name], [shape_name]))
+            number = self._add(f"{name}_number", wanted.reshape(-1)[:1].reshape(()))
+            new = helper.make_node("Expand", [number, ""], [""])
+            at = FILLS["Expand"]
+        mask = [
+            self._add(f"{shape_name}_mask", np.array(present) != sizes),
+            self._add(f"{shape_name}_sizes", sizes),
+        ]
+        new.output[0] = self._add_name(name)
+        new.input[at] = self._add_name(shape_name)
+        where = helper.make_node("Where", [*mask, shape_name], [new.input[at]])
         self.before[rewrite.node] += [where, new]
         self._point(rewrite.node, slot, new.output[0])
 
@@ -279,7 +309,10 @@ def resized(info: onnx.ValueInfoProto, shape: tuple[int, ...]) -> onnx.ValueInfo
     wrong = [
         axis
         for axis, dim in enumerate(dims)
-        if len(dims) == len(shape) and dim.HasField("dim_value") and dim.dim_value != shape[axis]
+        if len(dims) == len(shape)
+        and dim.HasField("dim_value")
+        and dim.dim_value >= 0
+        and dim.dim_value != shape[axis]
     ]
     if not wrong:
         return None

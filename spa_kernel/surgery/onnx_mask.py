@@ -9,10 +9,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 from spa_kernel.frontends.onnx.capture import Captured
-from spa_kernel.frontends.onnx.rewrites import After
+from spa_kernel.frontends.onnx.quantised import along
 from spa_kernel.frontends.onnx.run import Light
 from spa_kernel.frontends.onnx.tensors import Tensors, constant_node
 from spa_kernel.graph.ir import Node, Value
+from spa_kernel.surgery.after import After
 from spa_kernel.surgery.onnx import tensor
 
 NORMALISED = {
@@ -37,8 +38,10 @@ def masked(captured: Captured, base: onnx.ModelProto, after: After) -> Light:
         if not losses:
             continue
         content = (light.weights[name] if name in light.weights else tensors.array(name)).copy()
+        zero = zero_points(captured, tensors, name, content, after)
         for axis, mask in losses.items():
-            content[(slice(None),) * axis + (~mask,)] = 0
+            gone = (slice(None),) * axis + (~mask,)
+            content[gone] = 0 if zero is None else zero[gone]
         if name in light.weights:
             light.weights[name] = content
         elif name in tensors.initializers:
@@ -61,6 +64,21 @@ def masked(captured: Captured, base: onnx.ModelProto, after: After) -> Light:
         del model.graph.node[:]
         model.graph.node.extend(copies)
     return light
+
+
+def zero_points(
+    captured: Captured, tensors: Tensors, name: str, content: np.ndarray, after: After
+) -> np.ndarray | None:
+    """What stands for zero in each entry of a weight of whole numbers, if that is not 0."""
+    item = captured.quantised.get(name)
+    if item is None or not item.zero:
+        return None
+    points = tensors.array(item.zero).copy()
+    value = captured.graph.stored.get(item.zero)
+    for axis, mask in (after.losses(value) if value is not None else {}).items():
+        points[(slice(None),) * axis + (~mask,)] = 0
+    table = along(points, content.shape, item.axis)
+    return None if table is None else np.broadcast_to(table, content.shape)
 
 
 class Norm:

@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 
 from spa_kernel.frontends.onnx import infer
-from spa_kernel.frontends.onnx.capture import Captured, folded_inputs, shape_of
-from spa_kernel.frontends.onnx.rewrites import After
+from spa_kernel.frontends.onnx.capture import Captured
+from spa_kernel.frontends.onnx.folding import folded_inputs, shape_of
+from spa_kernel.surgery.after import After
 
 
 class Recomputed:

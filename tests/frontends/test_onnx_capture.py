@@ -31,7 +31,9 @@ def test_layers_and_their_operands() -> None:
         "Gemm",
     ]
     assert list(graph.stored) == [t.name for t in model.graph.initializer]
-    assert all(value.kind == "parameter" for value in graph.stored.values())
+    # As in torch: the means and variances of a norm are no parameters.
+    (norm,) = (node for node in graph.nodes if node.op == "BatchNormalization")
+    assert {v for v in graph.stored.values() if v.kind == "buffer"} == {*norm.inputs[3:]}
     first, norm, _, depthwise, _, flatten, gemm = graph.nodes
     assert first.attrs["group"] == 1
     assert first.attrs["geometry"].padding == ((1, 1), (1, 1))

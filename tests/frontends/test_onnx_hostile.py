@@ -84,7 +84,7 @@ DAMAGE: dict[str, tuple[Edit, str]] = {
     "padding": (attribute("pads", [2**30] * 4), "entries"),
     "input": (batch(2**40), "entries"),
     "large input": (batch(2**27), "entries"),
-    "negative input": (batch(-1), "negative size"),
+    "negative input": (batch(-2), "negative size"),
     "far operator set": (lambda m: setattr(m.opset_import[0], "version", 10**6), "operator set"),
     "input of no type": (
         lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 77),

@@ -12,7 +12,7 @@ from onnx_judge import EXACT, Outcome, judge
 from onnx_networks import build
 
 import spa_kernel as spa
-from spa_kernel.errors import InfeasibleTarget
+from spa_kernel.errors import CaptureError, InfeasibleTarget
 
 LOCAL: dict[str, Any] = {"ratio": 0.5, "scope": "local", "criterion": "l1"}
 node = helper.make_node
@@ -250,3 +250,46 @@ def test_a_sequence_that_comes_out() -> None:
     model.graph.output.append(helper.make_tensor_sequence_value_info("q", TensorProto.FLOAT, None))
     reasons = {item.reason for item in spa.analyze(model).frozen}
     assert reasons == {"it is an output of the network"}
+
+
+@pytest.mark.parametrize("opset", [9, 11, 12, 13])
+def test_first_states_of_zeros_for_all_layers(opset: int) -> None:
+    """A part of the zeros is cut out for each layer, for a batch of any size."""
+    axes = {"axes": [0]} if opset < 13 else {}
+    cut = (
+        node("Slice", ["all"], ["zeros"], starts=[1], ends=[2], axes=[0])
+        if opset < 10
+        else node("Slice", ["all", "one", "two", "none"], ["zeros"])
+    )
+    nodes = [
+        node("Shape", ["x"], ["sizes"]),
+        node("Gather", ["sizes", "at"], ["n"]),
+        node("Unsqueeze", ["n"] if axes else ["n", "none"], ["batch"], **axes),
+        node("Concat", ["two", "batch", "hidden"], ["shape"], axis=0),
+        node("ConstantOfShape", ["shape"], ["all"]),
+        cut,
+        node("GRU", ["x", "w", "r", "", "", "zeros"], ["o", ""], hidden_size=8),
+        node("Squeeze", ["o"] if opset < 13 else ["o", "one"], ["s"], **(
+            {"axes": [1]} if opset < 13 else {})),
+        node("MatMul", ["s", "w2"], ["y"]),
+    ]  # fmt: skip
+    given, out = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [5, "N", size])
+        for name, size in (("x", 6), ("y", 3))
+    )
+    stored = weights(w=(1, 24, 6), r=(1, 24, 8), w2=(8, 3))
+    stored |= {name: np.array([n]) for name, n in (("none", 0), ("one", 1), ("two", 2))}
+    stored |= {"at": np.array(1), "hidden": np.array([8])}
+    tensors = [numpy_helper.from_array(array, name) for name, array in stored.items()]
+    graph = helper.make_graph(nodes, "graph", [given], [out], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    exact(model, x=(5, 2, 6))
+
+
+def test_sizes_of_minus_one_are_open() -> None:
+    """As some exporters write them."""
+    model = image([node("Relu", ["a"], ["d"])], 17)
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = -1
+    assert spa.analyze(model, (1, 3, 9, 8)).groups
+    with pytest.raises(CaptureError, match="unknown axes"):
+        spa.analyze(model)

@@ -5,33 +5,38 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
 from spa_kernel.coupling.result import Coupling
-from spa_kernel.errors import CaptureError, InfeasibleTarget, SpaError, StaleSession
-from spa_kernel.frontends.backend import Backend, Change, Verification
-from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph, inline, quantised_weights
+from spa_kernel.errors import (
+    CaptureError,
+    InfeasibleTarget,
+    SpaError,
+    StaleSession,
+    UnsupportedOperator,
+)
+from spa_kernel.frontends.backend import Change, Verification
+from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph
 from spa_kernel.frontends.onnx.inputs import given_inputs
-from spa_kernel.frontends.onnx.rewrites import After
+from spa_kernel.frontends.onnx.quantised import Quantised, dequantised, quantised_weights
 from spa_kernel.frontends.onnx.soundness import check_sound
-from spa_kernel.frontends.onnx.tensors import Tensors, dequantised
+from spa_kernel.frontends.onnx.tensors import Tensors
 from spa_kernel.frontends.onnx.timing import OnnxTimed
+from spa_kernel.frontends.onnx.written import inline
+from spa_kernel.frontends.twinned import TwinnedBackend
 from spa_kernel.graph.ir import Graph
+from spa_kernel.surgery.after import After
 
 if TYPE_CHECKING:
     from spa_kernel.surgery.onnx_edits import OnnxChange
 
-LIMIT = 2**31 - 2**24
-"""Protocol buffers hold at most 2 GiB in one piece; larger models keep weights beside them."""
-
 Signature = tuple[object, ...]
 
 
-class OnnxBackend(Backend):
+class OnnxBackend(TwinnedBackend):
     """An ONNX model; its own ModelProto is edited.
 
     Parameters
@@ -50,7 +55,7 @@ class OnnxBackend(Backend):
         check_sound(self.model)
         self._given = given_inputs(self.model, inputs)
         self._tensors: Tensors | None = None
-        self._quantised: dict[str, onnx.NodeProto] = {}
+        self._quantised: dict[str, Quantised] = {}
         self._signature = signature(self.model)
         self._change: OnnxChange | None = None
 
@@ -116,16 +121,22 @@ class OnnxBackend(Backend):
     ) -> Any:
         from spa_kernel.frontends.onnx.removal import removal_cost
 
-        if name != "removal_cost":
-            return super().statistic(name, coupling, data, loss, seed, foreign)
         self._in_floats()
+        try:
+            return super().statistic(name, coupling, data, loss, seed, foreign)
+        except UnsupportedOperator:
+            if name != "removal_cost":
+                raise
         return removal_cost(Captured(self.model, self._given), coupling, data, foreign)
 
     def synthetic(self, coupling: Coupling, seed: int = 0) -> Any:
         from spa_kernel.frontends.onnx.synthetic import synthetic
 
         self.check()
-        return synthetic(Captured(self.model, self._given), seed=seed)
+        try:
+            return super().synthetic(coupling, seed)
+        except UnsupportedOperator:
+            return synthetic(Captured(self.model, self._given), seed=seed)
 
     def reconstruction(
         self, coupling: Coupling, data: Any, foreign: bool
@@ -143,6 +154,13 @@ class OnnxBackend(Backend):
             return pending.beside.notes
 
         return mend
+
+    def as_onnx(self) -> onnx.ModelProto:
+        return self.model
+
+    @property
+    def feeds(self) -> Any:
+        return self._given
 
     def timed(
         self, coupling: Coupling | None = None, removed: np.ndarray | None = None
@@ -181,18 +199,6 @@ class OnnxBackend(Backend):
     @staticmethod
     def open_example(content: bytes) -> Any:
         return {name: tuple(shape) for name, shape in json.loads(content).items()} or None
-
-    def export(self, path: Path) -> None:
-        large = sum(len(t.raw_data) for t in self.model.graph.initializer) >= LIMIT
-        if not large:
-            onnx.save_model(self.model, str(path))
-            return
-        # `save_model` would move the weights of the model at hand out of it.
-        copy = onnx.ModelProto()
-        copy.CopyFrom(self.model)
-        onnx.save_model(
-            copy, str(path), save_as_external_data=True, location=f"{Path(path).name}.data"
-        )
 
     def _in_floats(self) -> None:
         """That weights can be calculated with, or be replaced."""

@@ -12,9 +12,10 @@ from spa_kernel.errors import CaptureError
 from spa_kernel.frontends.onnx import infer
 from spa_kernel.frontends.onnx.capture import Captured
 from spa_kernel.frontends.onnx.places import place
-from spa_kernel.frontends.onnx.rewrites import After, Want
+from spa_kernel.frontends.onnx.rewrites import Want
 from spa_kernel.graph.ir import Node, Value
 from spa_kernel.graph.operators import OPERATORS
+from spa_kernel.surgery.after import After
 
 
 class Call:
@@ -172,7 +173,7 @@ class Call:
             inputs.extend(self.capture.sequences.get(operand) or [self.data(slot)])
         for outer in infer.outer_names(self.proto):
             inputs.extend(self.capture.sequences.get(outer) or [self.capture.data(outer)])
-        if name in OPERATORS:
+        if name in OPERATORS and not infer.has_subgraph(self.proto):
             # Other front ends write it with other operands and attributes.
             name = f"{name} (as in ONNX)"
         self.emit(op or name, tuple(inputs))

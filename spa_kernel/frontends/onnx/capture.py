@@ -4,36 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import onnx
-from onnx import inliner
 
 from spa_kernel.errors import CaptureError, SpaError
 from spa_kernel.frontends.onnx import infer
+from spa_kernel.frontends.onnx.folding import fold, folded_inputs, from_tables
 from spa_kernel.frontends.onnx.inputs import Given, has_dynamic_axes, input_infos, input_shapes
 from spa_kernel.frontends.onnx.places import place
-from spa_kernel.frontends.onnx.rewrites import After, Rewrite, Want
+from spa_kernel.frontends.onnx.quantised import quantised_weights
+from spa_kernel.frontends.onnx.rewrites import Rewrite, Want
 from spa_kernel.frontends.onnx.run import random_inputs, shapes_by_running
 from spa_kernel.frontends.onnx.soundness import check_size, check_sound
 from spa_kernel.frontends.onnx.tensors import Tensors
+from spa_kernel.frontends.onnx.written import inline
 from spa_kernel.graph.ir import Graph, Kind, Node, Value
+from spa_kernel.surgery.after import After
 
 SMALL = 1024
 """Floating-point tensors of up to this many entries are looked into (scales, bounds)."""
-FEW, KNOWN = 64, 2**24
-"""Entries of operands that are looked into without a thought, and of results at most."""
-GROWING = frozenset(
-    "ConstantOfShape Expand Tile Range Pad OneHot EyeLike Resize Upsample CenterCropPad "
-    "HannWindow HammingWindow BlackmanWindow MelWeightMatrix MaxUnpool Col2Im".split()
-)
-"""Operators whose results may be of any size, however small their operands are."""
-SETTINGS = frozenset(
-    "Reshape Expand Tile Squeeze Unsqueeze Slice Split Pad Clip Resize ReduceSum ReduceMean "
-    "ReduceMax ReduceMin ReduceProd CumSum TopK".split()
-)
-"""Operators whose first operand is data; the others say what to do with it."""
 
 
 @dataclass(eq=False)
@@ -55,7 +45,7 @@ class Captured:
     Attributes
     ----------
     model : onnx.ModelProto
-        The very model, or a copy with its functions written out if it has any.
+        The very model, or a copy in which functions and settled branches are written out.
     graph : Graph
     values : dict
         Value by ONNX name. Several names may mean one value.
@@ -63,12 +53,16 @@ class Captured:
         Content of what can be worked out without running the network.
     from_sizes : set
         Names of known values that come from the size of a tensor.
+    literal : set
+        Names of known values that come from stored tables, and belong to the graph.
     steps : dict
         Name of a known value that nodes compute -> position of the node.
     rewrites : list of Rewrite
         All operands and attributes that fix a size.
     quantised : dict
-        Stored whole numbers that stand for weights -> the node that says which.
+        Stored whole numbers that stand for weights -> what they stand for.
+    statistics : set of str
+        Means and variances of BatchNorm layers, which are no weights.
     origin : dict
         Node of the standard graph -> position of the ONNX node.
     """
@@ -89,11 +83,17 @@ class Captured:
             "" if o.domain == "ai.onnx" else o.domain: o.version for o in self.model.opset_import
         }
         self.quantised = quantised_weights(self.model, self.tensors)
+        self.statistics = {
+            name
+            for node in self.model.graph.node
+            if node.op_type == "BatchNormalization"
+            for name in node.input[3:5]
+        }
         self.shapes = input_shapes(self.model, self.given)
         self.dynamic = has_dynamic_axes(self.model)
         self.signature: tuple[object, ...] = ()
         self.from_sizes: set[str] = set()
-        self._literal: set[str] = set()
+        self.literal: set[str] = set()
         self._elem: dict[str, int] = {}
         self._run: dict[str, tuple[int, tuple[int, ...]]] | None = None
         self._read()
@@ -128,61 +128,19 @@ class Captured:
     def _node(self, i: int, node: onnx.NodeProto) -> None:
         from spa_kernel.frontends.onnx.convert import convert
 
-        results = self._fold(node)
+        results = fold(self, node)
         if results is not None:
             size = node.op_type in ("Shape", "Size")
-            literal = not size and self._from_tables(node)
+            literal = not size and from_tables(self, node)
             if size or not self.from_sizes.isdisjoint(folded_inputs(node)):
                 self.from_sizes.update(node.output)
             for name, array in results.items():
                 self.known[name] = array
                 self.steps[name] = i
                 if literal:
-                    self._literal.add(name)
+                    self.literal.add(name)
         else:
             convert(self, i, node)
-
-    def _from_tables(self, node: onnx.NodeProto) -> bool:
-        """Whether a folded node rearranges stored tensors, so that it belongs to the graph.
-
-        What an operator without a converter makes of integers is a table of its own.
-        """
-        from spa_kernel.frontends.onnx.convert import described
-
-        def table(name: str) -> bool:
-            if name not in self.tensors or self.known[name].size == 1:
-                return False
-            return self.known[name].dtype.kind == "f" or described(node)
-
-        names = folded_inputs(node)[: 1 if node.op_type in SETTINGS else None]
-        return any(name in self._literal or table(name) for name in names)
-
-    def _fold(self, node: onnx.NodeProto) -> dict[str, np.ndarray] | None:
-        names = folded_inputs(node)
-        if node.op_type in ("Shape", "Size") and node.domain in ("", "ai.onnx"):
-            if names[0] in self.sequences:
-                return None
-            return {node.output[0]: shape_of(node, self.meta(names[0])[1])}
-        feeds = {}
-        for name in names:
-            content = self.content(name)
-            if content is None:
-                return None
-            feeds[name] = content
-        if node.op_type == "CastLike":
-            elem = self.meta(node.input[1])[0]
-            feeds[node.input[1]] = np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(elem))
-        if not names or not self._affordable(node, feeds):
-            return None
-        return infer.evaluate(node, feeds, self.opsets)
-
-    def _affordable(self, node: onnx.NodeProto, feeds: dict[str, np.ndarray]) -> bool:
-        """Whether what a node makes of known operands is of a size that can be looked into."""
-        if sum(array.size for array in feeds.values()) <= FEW and node.op_type not in GROWING:
-            return True
-        types = {name: infer.tensor_type(*self.meta(name)) for name in node.input if name}
-        found = infer.infer_shapes(node, types, feeds, self.opsets, self.model.ir_version)
-        return found is not None and all(prod(shape) <= KNOWN for _, shape in found.values())
 
     def content(self, name: str) -> np.ndarray | None:
         """The content of a value where it is known (not of weights)."""
@@ -229,7 +187,7 @@ class Captured:
         if np.prod(shape) == 1 and (name in self.tensors.constants or not shape):
             return Value(name, shape, "constant", dtype, data)
         weight = np.dtype(dtype).kind not in "iubO" or name in self.quantised
-        kind: Kind = "parameter" if weight else "buffer"
+        kind: Kind = "parameter" if weight and name not in self.statistics else "buffer"
         value = Value(name, shape, kind, dtype, data)
         self.graph.stored[name] = value
         return value
@@ -240,7 +198,7 @@ class Captured:
 
         content = self.known[name]
         i = self.steps[name]
-        if name in self._literal and content.size != 1:
+        if name in self.literal and content.size != 1:
             convert(self, i, self.model.graph.node[i])
             for output in filter(None, self.model.graph.node[i].output):
                 self.values[output].data = self.known[output]
@@ -307,8 +265,8 @@ class Captured:
                 self._run = shapes_by_running(self.model, feeds, names)
             except Exception as error:
                 raise CaptureError(
-                    f"neither shape inference nor a run of the model tells the shape of {name!r}: "
-                    f"{error}"
+                    f"neither shape inference nor a run of the model tells the shape of {name!r} "
+                    f"(if only some inputs are valid, pass such arrays as inputs): {error}"
                 ) from error
         return self._run[name]
 
@@ -320,36 +278,3 @@ class Captured:
         """Add an operator that stands for the ONNX node at position i."""
         self.graph.nodes.append(node)
         self.origin[node] = i
-
-
-def inline(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model itself, or a copy in which calls of its functions are written out."""
-    if not model.functions:
-        return model
-    try:
-        return inliner.inline_local_functions(model)
-    except Exception as error:
-        raise CaptureError(f"the model's functions cannot be written out: {error}") from error
-
-
-def quantised_weights(model: onnx.ModelProto, tensors: Tensors) -> dict[str, onnx.NodeProto]:
-    """Stored whole numbers that stand for weights, and the first node that says which."""
-    found: dict[str, onnx.NodeProto] = {}
-    for node in model.graph.node:
-        if node.op_type == "DequantizeLinear" and node.input and node.input[0] in tensors:
-            found.setdefault(node.input[0], node)
-    return found
-
-
-def folded_inputs(node: onnx.NodeProto) -> list[str]:
-    """The operands that a node's output depends on; CastLike only looks at a type."""
-    names = node.input[:1] if node.op_type == "CastLike" else node.input
-    return [name for name in names if name]
-
-
-def shape_of(node: onnx.NodeProto, shape: tuple[int, ...]) -> np.ndarray:
-    """What Shape or Size gives."""
-    if node.op_type == "Size":
-        return np.array(int(np.prod(shape)), dtype=np.int64)
-    attrs = {a.name: a.i for a in node.attribute}
-    return np.array(shape[attrs.get("start", 0) : attrs.get("end")], dtype=np.int64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from spa_kernel.frontends.onnx.call import Call
 from spa_kernel.frontends.onnx.convert import converts
-from spa_kernel.frontends.onnx.rewrites import After
 from spa_kernel.graph.ir import Value
+from spa_kernel.surgery.after import After
 
 
 @converts("Attention")

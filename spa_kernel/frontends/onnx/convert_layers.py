@@ -11,8 +11,8 @@ from spa_kernel.frontends.onnx.call import Call
 from spa_kernel.frontends.onnx.convert import converts
 from spa_kernel.frontends.onnx.convert_attention import made
 from spa_kernel.frontends.onnx.geometry import geometry
-from spa_kernel.frontends.onnx.rewrites import After
 from spa_kernel.graph.ir import Value
+from spa_kernel.surgery.after import After
 
 UNARY = (
     "Abs Neg Relu LeakyRelu Elu Selu Celu Gelu Swish Mish HardSwish Sign Sin Sinh Asin Asinh Tan "

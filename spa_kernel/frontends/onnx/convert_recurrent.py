@@ -6,9 +6,9 @@ import numpy as np
 
 from spa_kernel.frontends.onnx.call import Call
 from spa_kernel.frontends.onnx.convert import converts
-from spa_kernel.frontends.onnx.rewrites import After
 from spa_kernel.graph.ir import Value
 from spa_kernel.graph.ops_recurrent import GATES
+from spa_kernel.surgery.after import After
 
 THROUGH_ZERO = {
     "LSTM": (None, "Tanh", "Tanh"),

@@ -7,8 +7,8 @@ import numpy as np
 from spa_kernel.frontends.onnx.call import Call
 from spa_kernel.frontends.onnx.convert import converts
 from spa_kernel.frontends.onnx.convert_attention import made, permuted
-from spa_kernel.frontends.onnx.rewrites import After
 from spa_kernel.graph.ir import Value
+from spa_kernel.surgery.after import After
 
 
 @converts("Reshape")

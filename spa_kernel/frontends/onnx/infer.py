@@ -40,6 +40,10 @@ def evaluate(
     if node.op_type in RANDOM or has_subgraph(node):
         return None
     try:
+        if node.op_type == "Unsqueeze" and len(node.input) == 1:
+            # onnx's evaluator fails on the attribute of older operator sets.
+            (axes,) = (tuple(a.ints) for a in node.attribute)
+            return {node.output[0]: np.expand_dims(feeds[node.input[0]], axes)}
         results = ReferenceEvaluator(node, opsets=opsets).run(None, dict(feeds))
     except Exception:
         # The reference evaluator raises all sorts; what it cannot compute stays an operator.
@@ -90,7 +94,7 @@ def static_shape(kind: TypeProto) -> tuple[int, ...] | None:
     tensor = kind.tensor_type
     if not kind.HasField("tensor_type") or not tensor.HasField("shape"):
         return None
-    if not all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+    if not all(dim.HasField("dim_value") and dim.dim_value != -1 for dim in tensor.shape.dim):
         return None
     return tuple(dim.dim_value for dim in tensor.shape.dim)
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from spa_kernel.errors import CaptureError
+from spa_kernel.frontends.examples import array_or_shape, is_shape
 
 Given = dict[str, np.ndarray | tuple[int, ...]]
 """Arrays, or shapes alone, by input name."""
@@ -41,24 +42,6 @@ def given_inputs(model: onnx.ModelProto, inputs: Any) -> Given:
     if len(inputs) > len(names):
         raise CaptureError(f"{len(inputs)} inputs were passed, the model has {names}")
     return {name: array_or_shape(name, value) for name, value in zip(names, inputs, strict=False)}
-
-
-def is_shape(value: Any) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(n, int | np.integer) for n in value)
-
-
-def array_or_shape(name: str, value: Any) -> np.ndarray | tuple[int, ...]:
-    if is_shape(value):
-        return tuple(int(n) for n in value)
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise CaptureError(f"input {name!r} is neither an array nor a shape: {error}") from error
-    if array.dtype == object:
-        raise CaptureError(f"input {name!r} is neither an array nor a shape")
-    return array
 
 
 def input_shapes(model: onnx.ModelProto, given: Given) -> dict[str, tuple[int, ...]]:
@@ -124,7 +107,8 @@ def dims(info: onnx.ValueInfoProto) -> list[int | str] | None:
     if not info.type.tensor_type.HasField("shape"):
         return None
     return [
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param
+        # Some exporters write -1 for a size that is not known.
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value != -1 else dim.dim_param
         for dim in info.type.tensor_type.shape.dim
     ]
 

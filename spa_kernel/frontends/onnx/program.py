@@ -65,8 +65,9 @@ class OnnxProgram(Program):
         self.captured = captured
         self.graph: Graph = captured.graph
         self.stored = {
-            value.name: to_torch(captured.tensors.array(value.name))
-            for value in captured.graph.parameters
+            name: to_torch(captured.tensors.array(name))
+            for name, value in captured.graph.stored.items()
+            if value.kind == "parameter" or name in captured.statistics
         }
         self._positions = [captured.origin[node] for node in self.graph.nodes]
         self._cutter = Cutter(captured, self.stored)

@@ -97,20 +97,6 @@ def constant_array(node: onnx.NodeProto) -> np.ndarray:
     )
 
 
-def dequantised(content: np.ndarray, node: onnx.NodeProto, tensors: Tensors) -> np.ndarray:
-    """What stored whole numbers stand for, where the scale is stored too and zero is 0."""
-    if node.input[1] not in tensors:
-        return content
-    scale = tensors.array(node.input[1]).astype(np.float32)
-    axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-    shape = [1] * content.ndim
-    if scale.size > 1:
-        if scale.ndim != 1 or scale.size != content.shape[axis]:
-            return content
-        shape[axis] = -1
-    return content.astype(np.float32) * scale.reshape(shape)
-
-
 def constant_node(node: onnx.NodeProto, array: np.ndarray) -> onnx.NodeProto:
     """A copy of a Constant node with other content, or such a one for a ConstantOfShape."""
     new = onnx.NodeProto()

@@ -13,6 +13,8 @@ from spa_kernel.errors import SpaError
 
 OPSET = 20
 """Which operators are written; with LayerNormalization and Gelu as operators of their own."""
+SINCE = {"GroupNormalization": 21, "RMSNormalization": 23}
+"""Operators that need a later set; GroupNormalization had a weight per group before."""
 
 
 class Writer:
@@ -27,6 +29,7 @@ class Writer:
     def __init__(self, name: str) -> None:
         self.graph = onnx.GraphProto(name=name)
         self._names: set[str] = set()
+        self._opset = OPSET
 
     def fresh(self, hint: str) -> str:
         """A name that nothing has yet."""
@@ -51,7 +54,7 @@ class Writer:
     def weight(self, name: str, array: np.ndarray) -> str:
         """A stored tensor, which keeps its name."""
         own = self.fresh(name)
-        self.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), own))
+        self.graph.initializer.append(numpy_helper.from_array(np.asarray(array, order="C"), own))
         return own
 
     def constant(self, array: Any, dtype: Any = None, hint: str = "constant") -> str:
@@ -70,6 +73,7 @@ class Writer:
         **attrs: Any,
     ) -> list[str]:
         """Add an operator; the names of what it makes. Attributes of ``None`` are left out."""
+        self._opset = max(self._opset, SINCE.get(op, OPSET))
         made = [self.fresh(hint or op) for _ in range(outputs)]
         given = [name or "" for name in inputs]
         while given and not given[-1]:
@@ -98,11 +102,12 @@ class Writer:
         SpaError
             It is not a valid ONNX model.
         """
+        opset = helper.make_opsetid("", self._opset)
         made = helper.make_model(
             self.graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[opset],
             producer_name="spa_kernel",
-            ir_version=10,
+            ir_version=max(10, helper.find_min_ir_version_for([opset])),
         )
         try:
             onnx.checker.check_model(made, full_check=True)
