@@ -245,16 +245,16 @@ class SPAMagics(Magics):
     @line_magic
     @magic_arguments()
     @MODEL
-    @argument("file", metavar="FILE", help="small.onnx")
+    @argument("file", metavar="FILE", help="small.onnx, .keras, or .pt2 for torch")
     @command
     def spa_export(self, args: Namespace) -> Any:
-        """Write the model as it is now to an ONNX file."""
+        """Write the model as it is now to a file of any framework, told by its ending."""
         path = take.file(args.file)
         with warnings.catch_warnings():
             # torch's exporter warns of its own internals, in red
             warnings.simplefilter("ignore", FutureWarning)
             self._session(args.model).export(path)
-        return Written(path, "ONNX model")
+        return Written(path, "Model")
 
     @line_magic
     @magic_arguments()
@@ -278,6 +278,7 @@ class SPAMagics(Magics):
         if not path.is_file():
             raise UsageError(f"there is no file {args.file}: the order is %spa_load FILE MODEL")
         session = spa.load(path, self.names.model(args.model))
+        session.name = args.model
         self.names.keep(args.model, session)
         return session
 

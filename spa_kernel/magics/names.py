@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from IPython.core.error import UsageError
 
+from spa_kernel.frontends import is_pair
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -19,6 +21,7 @@ _MODEL_CLASSES = {
     "torch.nn.modules.module.Module",
     "keras.src.models.model.Model",
     "flax.nnx.module.Module",
+    "spa_kernel.frontends.jax.functions.Functional",
     "mxnet.gluon.block.Block",
     "ModelProto",
 }
@@ -27,9 +30,14 @@ _NOTHING = object()
 
 def is_model(value: Any) -> bool:
     """Whether a value looks like a model, or is a session; no framework is imported for this."""
-    return _is_session(value) or any(
-        f"{cls.__module__}.{cls.__qualname__}" in _MODEL_CLASSES or cls.__name__ in _MODEL_CLASSES
-        for cls in type(value).__mro__
+    return (
+        _is_session(value)
+        or is_pair(value)
+        or any(
+            f"{cls.__module__}.{cls.__qualname__}" in _MODEL_CLASSES
+            or cls.__name__ in _MODEL_CLASSES
+            for cls in type(value).__mro__
+        )
     )
 
 
@@ -98,6 +106,9 @@ class Names:
         model = self.model(name)
         if _is_session(model):
             return
+        if is_pair(model) and "." not in name:
+            # A tuple stays as it is: the name now stands for what is pruned.
+            model = self.shell.user_ns[name] = session.model
         self._sessions[id(model)] = session
         self._models[session] = model
         self._kept = {s: n for s, n in self._kept.items() if self._models[s] is not model}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from spa_kernel.frontends import is_pair
+
 if TYPE_CHECKING:
     from spa_kernel.magics.names import Names
 
@@ -22,32 +24,42 @@ def candidates(names: Names) -> dict[str, list[Any]]:
         framework = framework_of(model)
         row = {
             "name": name,
-            "kind": type(model).__name__,
+            "kind": kind_of(model),
             "framework": framework,
             "params": parameters(model, framework),
             "analysed": id(model) in analysed,
-            "input": framework in ("torch", "jax") and id(model) not in analysed,
+            "input": framework in ("torch", "jax", "mxnet") and id(model) not in analysed,
         }
         for key, value in row.items():
             columns[key].append(value)
     return columns
 
 
+def kind_of(model: Any) -> str:
+    """What kind of model it is, or what the function is called that has the parameters."""
+    named = model[0] if is_pair(model) else model
+    return str(getattr(named, "__name__", type(named).__name__))
+
+
 CLASSES = {
-    "keras": "keras.src.models.model.Model",
-    "torch": "torch.nn.modules.module.Module",
-    "jax": "flax.nnx.module.Module",
+    "keras.src.models.model.Model": "keras",
+    "torch.nn.modules.module.Module": "torch",
+    "mxnet.gluon.block.Block": "mxnet",
+    "flax.nnx.module.Module": "jax",
+    "spa_kernel.frontends.jax.functions.Functional": "jax",
 }
-"""By framework the class that its models derive from, told without importing it."""
+"""Frameworks by the class that their models derive from, told without importing it."""
 
 
 def framework_of(model: Any) -> str:
-    """``"torch"``, ``"onnx"``, ``"keras"``, ``"jax"`` or ``"other"``."""
+    """``"torch"``, ``"onnx"``, ``"keras"``, ``"jax"``, ``"mxnet"`` or ``"other"``."""
     names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
     # On its torch backend a Keras model is a torch module too.
-    for framework, name in CLASSES.items():
+    for name, framework in CLASSES.items():
         if name in names:
             return framework
+    if is_pair(model):
+        return "jax"
     return "onnx" if type(model).__name__ == "ModelProto" else "other"
 
 

@@ -1,4 +1,4 @@
-"""Prune a flax.nnx module in place: all of it, verified, or nothing."""
+"""Prune a model in JAX: all of it, verified, or nothing."""
 
 from __future__ import annotations
 
@@ -16,25 +16,16 @@ from spa_kernel.errors import CaptureError, SpaError, VerificationFailed
 from spa_kernel.frontends.backend import Change, Verification
 from spa_kernel.frontends.jax.capture import Captured
 from spa_kernel.frontends.jax.inputs import Inputs
-from spa_kernel.frontends.jax.marks import left_out, norms
-from spa_kernel.frontends.jax.model import NnxModel, is_numeric
+from spa_kernel.frontends.jax.model import JaxModel
 from spa_kernel.graph.ir import Value
 from spa_kernel.interrupts import uninterrupted
 from spa_kernel.plan.cost import CostModel
 from spa_kernel.surgery.compare import ScalarChange, structure
-from spa_kernel.surgery.jax_layers import sizes
+from spa_kernel.surgery.jax_verify import agreement, run, run_as_is
 from spa_kernel.surgery.scale import compensated
-
-EXACT = 1e-6
-"""Largest allowed difference in float64, relative to the output's standard deviation."""
-
-ROUGH = 1e-3
-"""The same where a part of the model computes in another precision whatever it is given."""
 
 AFFORDABLE = 5e10
 """FLOPs up to which a prune is also verified by running the network."""
-
-LOW = ("float32", "float16", "bfloat16")
 
 
 class JaxChange(Change):
@@ -93,20 +84,20 @@ class JaxChange(Change):
 
 
 class Surgery:
-    """One prune of one module.
+    """One prune of one model.
 
     Parameters
     ----------
-    model : NnxModel
+    model : JaxModel
     captured : Captured
-        Of the module as it is.
+        Of the model as it is.
     coupling : Coupling
     removed : numpy.ndarray
         bool, one per label.
     """
 
     def __init__(
-        self, model: NnxModel, captured: Captured, coupling: Coupling, removed: np.ndarray
+        self, model: JaxModel, captured: Captured, coupling: Coupling, removed: np.ndarray
     ) -> None:
         self.model, self.captured = model, captured
         self.coupling, self.removed = coupling, removed
@@ -142,11 +133,9 @@ class Surgery:
                 for axis, mask in kept[name].items():
                     content = np.compress(mask, content, axis=axis)
                 self.change.put(variable, beside(content, variable.get_raw_value()))
-        groups = self.groups()
-        for path, module in self.model.modules():
-            for name, true in sizes(module, groups.get(path)):
-                if vars(module).get(name, true) != true:
-                    self.change.set(module, name, true)
+        for owner, name, true in self.model.sizes(self.groups()):
+            if getattr(owner, name) != true:
+                self.change.set(owner, name, true)
 
     def groups(self) -> dict[str, int]:
         """By path, how many groups each convolution keeps that has several."""
@@ -206,14 +195,14 @@ class Surgery:
 
 
 def beside(content: np.ndarray, array: Any) -> Any:
-    """An array on the device of another one."""
+    """An array of the kind of another one, and on its device."""
     if isinstance(array, jax.Array):
         return jax.device_put(content, next(iter(array.devices())))
-    return jnp.asarray(content)
+    return content
 
 
 def operate(
-    model: NnxModel, inputs: Inputs, captured: Captured, coupling: Coupling, removed: np.ndarray,
+    model: JaxModel, inputs: Inputs, captured: Captured, coupling: Coupling, removed: np.ndarray,
     *, verify: bool,
 ) -> tuple[JaxChange, Verification, Captured]:  # fmt: skip
     """Prune, read anew, compensate, verify; on any failure everything is put back.
@@ -224,14 +213,20 @@ def operate(
     """
     surgery = Surgery(model, captured, coupling, removed)
     affordable = CostModel(coupling.graph, coupling).base[0] <= AFFORDABLE
-    expected = None
+    expected, how_run = None, run
     if verify and affordable:
         progress.report("verifying")
+        masked = surgery.masked()
         try:
-            expected = run(model, surgery.masked(), inputs)
+            try:
+                expected = run(model, masked, inputs)
+            except TypeError:
+                # It has numbers of a fixed precision, such as the first state of a scan.
+                how_run = run_as_is
+                expected = run_as_is(model, masked, inputs)
         except Exception as error:
             raise VerificationFailed(
-                f"{type(model.module).__name__} does not run on its example input, so a prune "
+                f"{model.title} does not run on its example input, so a prune "
                 f"cannot be checked: {type(error).__name__}: {error}. Analyse it with an input "
                 "that it accepts, or prune with verify=False"
             ) from error
@@ -243,7 +238,7 @@ def operate(
             how = "operators and shapes, call by call" if verify else "not checked"
             return surgery.change, Verification(verify, None, how), after
         progress.report("verifying")
-        found = run(model, {**model.arrays(), **folded}, inputs)
+        found = how_run(model, {**model.arrays(), **folded}, inputs)
         return surgery.change, agreement(*expected, *found), after
     except BaseException as error:
         surgery.change.swap()
@@ -260,7 +255,7 @@ def operate(
 
 
 def follows(
-    model: NnxModel, inputs: Inputs, captured: Captured, coupling: Coupling, removed: np.ndarray
+    model: JaxModel, inputs: Inputs, captured: Captured, coupling: Coupling, removed: np.ndarray
 ) -> SpaError | None:
     """What would be in the way of a prune, weights aside; the model is left as it is."""
     surgery = Surgery(model, captured, coupling, removed)
@@ -272,60 +267,3 @@ def follows(
     finally:
         surgery.change.swap()
     return None
-
-
-def run(model: NnxModel, arrays: dict[str, Any], inputs: Inputs) -> tuple[list[Any], bool]:
-    """Outputs in float64 with norms taken out, and whether all was computed in float64."""
-    with jax.enable_x64(True), norms(left_out):
-        args, kwargs = jax.tree.map(double, inputs)
-        doubled = {name: double(array) for name, array in arrays.items()}
-        traced = jax.jit(model.function()).trace(doubled, args, kwargs)
-        outputs = traced.lower().compile()(doubled, args, kwargs)
-        found = [np.asarray(leaf) for leaf in jax.tree.leaves(outputs) if is_numeric(leaf)]
-        return found, not lower(traced.jaxpr)
-
-
-def double(array: Any) -> Any:
-    """In float64, where it is of lower precision."""
-    if is_numeric(array) and str(array.dtype) in LOW:
-        return jnp.asarray(np.asarray(array).astype(np.float64))
-    return jnp.asarray(array)
-
-
-def lower(closed: Any) -> bool:
-    """Whether anything in a jaxpr, those that it calls included, is of lower precision."""
-    jaxpr = getattr(closed, "jaxpr", closed)
-    for eqn in jaxpr.eqns:
-        if any(str(getattr(v.aval, "dtype", "")) in LOW for v in eqn.outvars):
-            return True
-        if any(lower(inner) for inner in jax.extend.core.jaxprs_in_params(eqn.params)):
-            return True
-    return False
-
-
-def agreement(
-    expected: list[np.ndarray], first: bool, found: list[np.ndarray], second: bool
-) -> Verification:
-    """Accept the pruned model, or raise `VerificationFailed`."""
-    exact = first and second
-    worst, compared = 0.0, False
-    for a, b in zip(expected, found, strict=True):
-        if a.shape != b.shape:
-            raise VerificationFailed(f"the pruned model makes {b.shape} instead of {a.shape}")
-        x, y = a.astype(np.float64), b.astype(np.float64)
-        finite = np.isfinite(x)
-        if finite.any():
-            compared = True
-            scale = float(x[finite].std()) or float(np.abs(x[finite]).max()) or 1.0
-            gap = float(np.abs(x - y)[finite].max()) / scale
-            worst = max(worst, gap) if gap == gap else float("inf")
-    if not compared:
-        how = "operators and shapes, call by call (outputs are empty or overflow without norms)"
-        return Verification(True, None, how)
-    if worst > (EXACT if exact else ROUGH):
-        raise VerificationFailed(
-            f"the pruned model differs from the masked original by {worst:.2g} of the output's "
-            "standard deviation; the model was put back as it was"
-        )
-    precision = "in float64" if exact else "in the model's own precision"
-    return Verification(True, worst, f"against the masked original {precision}, norms taken out")

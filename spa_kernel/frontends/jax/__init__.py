@@ -1,1 +1,1 @@
-"""Reading flax.nnx modules into the standard graph, from their jaxpr."""
+"""Reading models in JAX into the standard graph, from their jaxpr."""

@@ -1,36 +1,42 @@
-"""Flax.nnx modules, pruned in place."""
+"""Models in JAX: flax.nnx modules, Linen modules with variables, functions with parameters."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import jax
 import numpy as np
+import onnx
 from flax import nnx
 
 from spa_kernel.coupling.result import Coupling
 from spa_kernel.errors import CaptureError, InfeasibleTarget, SpaError, StaleSession
-from spa_kernel.frontends.backend import Backend, Change, Timed, Verification
+from spa_kernel.frontends.backend import Change, Timed, Verification
+from spa_kernel.frontends.jax.adapters import adapter
 from spa_kernel.frontends.jax.capture import Captured, JaxGraph
-from spa_kernel.frontends.jax.inputs import normalise_inputs
-from spa_kernel.frontends.jax.model import NnxModel, is_numeric
+from spa_kernel.frontends.jax.functions import Functional
+from spa_kernel.frontends.jax.inputs import normalise_inputs, opened
+from spa_kernel.frontends.jax.model import JaxModel, is_numeric
 from spa_kernel.frontends.jax.packing import packed, unpacked
+from spa_kernel.frontends.twinned import TwinnedBackend
 from spa_kernel.graph.ir import Graph
+
+if TYPE_CHECKING:
+    pass
 
 Signature = dict[str, tuple[tuple[int, ...], str]]
 
 
-class JaxBackend(Backend):
-    """A flax.nnx module and the example inputs that it is traced with.
+class JaxBackend(TwinnedBackend):
+    """A model and the example inputs that it is traced with.
 
     Parameters
     ----------
-    model : flax.nnx.Module
+    model : flax.nnx.Module, Functional, or tuple of a function or Linen module and parameters
     inputs : array, shape, tuple or list of these, or dict of these by argument name
 
     Raises
@@ -39,12 +45,12 @@ class JaxBackend(Backend):
     """
 
     framework = "jax"
-    model: nnx.Module
+    model: nnx.Module | Functional
 
-    def __init__(self, model: nnx.Module, inputs: Any) -> None:
-        self.model = model
+    def __init__(self, model: Any, inputs: Any) -> None:
         self.inputs = normalise_inputs(inputs)
-        self.named = NnxModel(model)
+        self.named = adapter(model)
+        self.model = self.named.model
         self._captured: Captured | None = None
         self._left: Signature = self._signature()
         self._seen: list[Any] = []
@@ -102,8 +108,8 @@ class JaxBackend(Backend):
 
     @property
     def given(self) -> Any:
-        args, kwargs = self.inputs
-        return args or kwargs
+        args, kwargs = opened(self.inputs)
+        return (*args, kwargs) if args and kwargs else args or kwargs
 
     def settings(self) -> Callable[[], None]:
         flags = self.named.flags()
@@ -137,25 +143,25 @@ class JaxBackend(Backend):
         from spa_kernel.surgery.jax import operate
 
         self.check()
-        model = nnx.merge(*nnx.split(self.model))
+        model = self.named.copy()
         if coupling is not None and removed is not None:
-            operate(NnxModel(model), self.inputs, self._current(coupling), coupling, removed,
-                    verify=False)  # fmt: skip
-        return JaxTimed(NnxModel(model), self.inputs)
+            operate(model, self.inputs, self._current(coupling), coupling, removed, verify=False)
+        return JaxTimed(model.reread(), self.inputs)
 
     def _signature(self) -> Signature:
-        return {n: (tuple(a.shape), str(a.dtype)) for n, a in NnxModel(self.model).arrays().items()}
+        arrays = self.named.reread().arrays()
+        return {n: (tuple(a.shape), str(a.dtype)) for n, a in arrays.items()}
 
     def _settle(self, captured: Captured) -> None:
         self._captured, self._left = captured, self._signature()
 
     def check(self) -> None:
-        now, held = self._signature(), self.named.variables
+        now = self._signature()
         names = [n for n in {**now, **self._left} if now.get(n) != self._left.get(n)]
-        names += [n for n, v in NnxModel(self.model).variables.items() if held.get(n) is not v]
+        names += self.named.replaced(self.named.reread())
         if names:
             raise StaleSession(
-                f"{type(self.model).__name__} was changed from outside since it was analysed: "
+                f"{self.named.title} was changed from outside since it was analysed: "
                 f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''} "
                 "came, went, or have another shape or type. Analyse the model again."
             )
@@ -171,28 +177,81 @@ class JaxBackend(Backend):
         ]  # fmt: skip
         if wrong:
             raise SpaError(
-                f"the saved tensors do not fit {type(self.model).__name__}: "
+                f"the saved tensors do not fit {self.named.title}: "
                 f"{', '.join(wrong[:3])}. Load into a model that is built as the saved one was, "
                 "before any prune"
             )
         for name, variable in self.named.variables.items():
             array = saved[name]
-            numeric = is_numeric(array)
-            variable.set_raw_value(jax.numpy.asarray(array, own[name].dtype) if numeric else array)
+            if is_numeric(array):
+                library = np if isinstance(own[name], np.ndarray) else jax.numpy
+                array = library.asarray(array, own[name].dtype)
+            variable.set_raw_value(array)
 
     def example(self) -> bytes:
-        args, kwargs = self.inputs
-        return packed({**{f"{i}": a for i, a in enumerate(args)}, **kwargs})
+        args, kwargs = opened(self.inputs)
+        items = {**{f"{i}": item for i, item in enumerate(args)}, **kwargs}
+        return packed({n: np.asarray(a) if isinstance(a, bool) else a for n, a in items.items()})
 
     @staticmethod
     def open_example(content: bytes) -> Any:
-        arrays = unpacked(content)
-        return tuple(arrays.values()) if "0" in arrays else arrays
+        found = {
+            name: bool(array) if array.shape == () and array.dtype == bool else array
+            for name, array in unpacked(content).items()
+        }
+        named = {name: item for name, item in found.items() if not name.isdecimal()}
+        placed = tuple(item for name, item in found.items() if name.isdecimal())
+        return (*placed, named) if placed and named else placed or named
 
-    def export(self, path: Path) -> None:
-        raise SpaError(
-            "a JAX model is not written as ONNX here: use jax2onnx or jax.export on the module"
-        )
+    def as_onnx(self) -> onnx.ModelProto:
+        """The current model as an ONNX model that was compared with it.
+
+        Stored tensors are initializers of the same names and shapes.
+
+        Raises
+        ------
+        SpaError
+        """
+        from spa_kernel.frontends.jax.export.model import to_onnx
+
+        self.check()
+        return to_onnx(self.named, self.inputs)
+
+    def statistic(
+        self,
+        name: str,
+        coupling: Coupling,
+        data: Any = None,
+        loss: Any = None,
+        seed: int = 0,
+        foreign: bool = False,
+    ) -> Any:
+        from spa_kernel.frontends.jax.losses import bridged
+
+        given = bridged(loss, name) if callable(loss) else loss
+        return super().statistic(name, coupling, data, given, seed, foreign)
+
+    def reconstruction(
+        self, coupling: Coupling, data: Any, foreign: bool
+    ) -> Callable[[np.ndarray], list[str]]:
+        from spa_kernel.surgery.jax import beside
+
+        pending = self.twin(coupling).mending(data, foreign)
+
+        def mend(removed: np.ndarray) -> list[str]:
+            found, notes = pending.carry_out(self.as_onnx(), self.feeds, removed)
+            for name, array in found.items():
+                held = self.named.variables[name].get_raw_value()
+                own = beside(array.astype(held.dtype), held)
+                self.named.variables[name].set_raw_value(own)
+            return notes
+
+        return mend
+
+    @property
+    def feeds(self) -> list[np.ndarray]:
+        """The example inputs, one behind the other."""
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(self.inputs)]
 
 
 class JaxTimed(Timed):
@@ -200,11 +259,11 @@ class JaxTimed(Timed):
 
     Parameters
     ----------
-    model : NnxModel
+    model : JaxModel
     inputs : (tuple, dict)
     """
 
-    def __init__(self, model: NnxModel, inputs: Any) -> None:
+    def __init__(self, model: JaxModel, inputs: Any) -> None:
         self._forward = jax.jit(model.function())
         args, kwargs = jax.tree.map(jax.numpy.asarray, inputs)
         self._given = model.arrays(), args, kwargs

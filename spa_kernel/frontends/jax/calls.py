@@ -11,7 +11,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from spa_kernel.frontends.jax.convert import Call, primitive
 from spa_kernel.frontends.jax.elementwise import ENTRYWISE
-from spa_kernel.frontends.jax.marks import ATTENTION, MARK
+from spa_kernel.frontends.jax.marks import ATTENTION, untitled
 from spa_kernel.graph.ir import Value
 from spa_kernel.graph.sizes import Dim, SizeUse
 
@@ -42,8 +42,9 @@ def call_(call: Call) -> Any:
     if closed is None:
         return None
     name = str(call.params.get("name", ""))
-    if name.startswith(MARK):
-        return norm(call, name)
+    found = norm(call, name)
+    if found is not None:
+        return found
     if name == ATTENTION:
         return depths(call)
     function = zero_at_zero(call, closed)
@@ -143,18 +144,19 @@ def depths(call: Call) -> Any:
 
 def norm(call: Call, name: str) -> Any:
     """A norm of flax; the standard graph has the channels of a BatchNorm on axis 1."""
-    _, op, at_axis, names, epsilon = name.split(" ")
-    axis = int(at_axis)
+    marked = untitled(name, len(call.operands[0].shape)) if call.operands else None
+    if marked is None:
+        return None
+    op, axis, names, epsilon = marked
     x = call.value(0)
-    tensors = {n: call.value(i + 1) for i, n in enumerate(names.split(","))}
+    tensors = {n: call.value(i + 1) for i, n in enumerate(names)}
     if op != "BatchNormalization":
         operands = (x, tensors.get("scale"), tensors.get("bias"))
-        numbers = (float(epsilon),)
-        return call.emit(op, operands, numbers=numbers, axis=axis, epsilon=float(epsilon))
+        return call.emit(op, operands, numbers=(epsilon,), axis=axis, epsilon=epsilon)
     order = [0, axis, *(i for i in range(1, x.ndim) if i != axis)]
     if axis == 0:
         return None
     image = call.moved(x, order)
     rest = [tensors.get(n) for n in ("scale", "bias", "mean", "var")]
-    out = call.one(op, (image, *rest), image.shape, epsilon=float(epsilon))
+    out = call.one(op, (image, *rest), image.shape, epsilon=epsilon)
     return [call.moved(out, np.argsort(order))]

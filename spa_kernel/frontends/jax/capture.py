@@ -18,7 +18,7 @@ import spa_kernel
 from spa_kernel.errors import CaptureError, SpaError
 from spa_kernel.frontends.jax.inputs import Inputs
 from spa_kernel.frontends.jax.marks import marked
-from spa_kernel.frontends.jax.model import NnxModel, is_numeric
+from spa_kernel.frontends.jax.model import JaxModel, is_numeric
 from spa_kernel.frontends.torch.content import Content
 from spa_kernel.graph.ir import Graph, Node, Value
 
@@ -43,7 +43,7 @@ class Captured:
 
     Parameters
     ----------
-    model : NnxModel
+    model : JaxModel
     inputs : (tuple, dict)
 
     Attributes
@@ -55,7 +55,7 @@ class Captured:
         Shapes of the outputs.
     """
 
-    def __init__(self, model: NnxModel, inputs: Inputs) -> None:
+    def __init__(self, model: JaxModel, inputs: Inputs) -> None:
         self.graph = JaxGraph(folds=True, captured=self)
         self.scalars: list[tuple[Any, ...]] = []
         self._names: dict[Value, str] = {}
@@ -132,13 +132,11 @@ class Captured:
         self.scalars.append(numbers)
 
 
-def kind_of(model: NnxModel, name: str) -> Any:
-    from flax import nnx
-
-    return "parameter" if isinstance(model.variables[name], nnx.Param) else "buffer"
+def kind_of(model: JaxModel, name: str) -> Any:
+    return "parameter" if model.is_parameter(name) else "buffer"
 
 
-def trace(model: NnxModel, arrays: dict[str, Any], inputs: Inputs) -> ClosedJaxpr:
+def trace(model: JaxModel, arrays: dict[str, Any], inputs: Inputs) -> ClosedJaxpr:
     """The forward as a jaxpr; nothing is computed.
 
     Raises
@@ -155,7 +153,7 @@ def trace(model: NnxModel, arrays: dict[str, Any], inputs: Inputs) -> ClosedJaxp
     except Exception as error:
         shapes = [np.shape(leaf) for leaf in jax.tree.leaves(inputs)]
         raise CaptureError(
-            f"{type(model.module).__name__} cannot be traced with inputs of the shapes {shapes}: "
+            f"{model.title} cannot be traced with inputs of the shapes {shapes}: "
             f"{type(error).__name__}: {error}"
         ) from error
 

@@ -10,11 +10,6 @@ import numpy as np
 from spa_kernel.frontends.jax.capture import Operand
 from spa_kernel.frontends.jax.convert import Call, primitive
 from spa_kernel.graph.ir import Node, Value
-from spa_kernel.graph.operators import operator
-from spa_kernel.graph.ops_elementwise import elementwise
-
-# A function of each entry by itself that is zero at zero.
-operator("Function", zero="all")(elementwise)
 
 UNARY = {
     "abs": "Abs", "neg": "Neg", "sign": "Sign", "sin": "Sin", "sinh": "Sinh", "asin": "Asin",

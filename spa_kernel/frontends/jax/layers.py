@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
 from spa_kernel.frontends.jax.convert import Call, primitive
-from spa_kernel.graph.factors import Relation
-from spa_kernel.graph.ir import Node, Value
-from spa_kernel.graph.operators import Fixed, Statement, operator
-from spa_kernel.graph.ops_factors import OTHERS
+from spa_kernel.graph.ir import Value
 
 REDUCTIONS = {
     "reduce_sum": "ReduceSum", "reduce_max": "ReduceMax", "reduce_min": "ReduceMin",
     "reduce_prod": "ReduceProd", "reduce_and": "ReduceAll", "reduce_or": "ReduceAny",
 }  # fmt: skip
-
-
-@operator("KernelAxes")
-def kernel_axes(node: Node) -> Iterator[Statement]:
-    """The axes of a kernel, in the layout that it is stored in, that nobody takes for channels."""
-    for axis in node.attrs["axes"]:
-        assert node.inputs[0] is not None
-        reason = "an axis of a convolution's kernel"
-        yield Fixed((node.inputs[0], axis), reason, quiet=True)
-
-
-def nothing(node: Node) -> Iterator[Relation]:
-    """It computes nothing that a factor could change."""
-    return iter(())
-
-
-OTHERS["KernelAxes"] = nothing
 
 
 @primitive("dot_general")

@@ -1,97 +1,109 @@
-"""A flax.nnx module as named arrays and a pure function of them."""
+"""What a model in JAX is to the rest: named arrays, and a pure function of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, Self
 
 import jax
 import numpy as np
-from flax import nnx
 
 from spa_kernel.errors import CaptureError
-
-FLAGS = ("use_running_average", "deterministic", "decode")
-"""Attributes by which nnx modules are in train or eval mode."""
+from spa_kernel.frontends.jax.inputs import opened
 
 
-class NnxModel:
-    """The tensors of a module, by path; they are replaced in place.
+class Variable(Protocol):
+    """A place that holds one array."""
 
-    Parameters
-    ----------
-    module : flax.nnx.Module
+    def get_raw_value(self) -> Any: ...
+
+    def set_raw_value(self, value: Any) -> None: ...
+
+
+class JaxModel(ABC):
+    """The tensors of a model, by path; they can be replaced.
 
     Attributes
     ----------
-    variables : dict of str to flax.nnx.Variable
-        By path; one that several modules share is there once.
+    model : object
+        What a person works with.
+    title : str
+        What to call it.
+    variables : mapping of str to Variable
+        By path; one that is there under several paths is there once.
     """
 
-    def __init__(self, module: nnx.Module) -> None:
-        self.module = module
-        self.variables: dict[str, Any] = {}
-        for path, node in nnx.iter_graph(module):
-            if isinstance(node, nnx.Variable) and is_array(node.get_raw_value()):
-                name = ".".join(map(str, path))
-                self.variables[name] = node
-                if spread(node.get_raw_value()):
-                    raise CaptureError(
-                        f"{name} lies on several devices, and cannot be cut there: gather the "
-                        "model on one device first"
-                    )
-        if not any(isinstance(v, nnx.Param) for v in self.variables.values()):
-            raise CaptureError(
-                f"{type(module).__name__} has no parameters, so nothing can be pruned"
-            )
+    model: Any
+    title: str
+    variables: Mapping[str, Variable]
+
+    @abstractmethod
+    def __init__(self, model: Any) -> None: ...
+
+    @abstractmethod
+    def forward(self) -> Callable[[dict[str, Any], tuple[Any, ...], dict[str, Any]], Any]:
+        """``f(arrays, args, kwargs)``: the forward in eval mode; the model is left alone."""
+
+    @abstractmethod
+    def is_parameter(self, name: str) -> bool:
+        """Whether a tensor is trained."""
+
+    @abstractmethod
+    def copy(self) -> Self:
+        """A model of its own that holds the same arrays."""
+
+    def function(self) -> Callable[[dict[str, Any], tuple[Any, ...], dict[str, Any]], Any]:
+        """The forward, of inputs as `normalise_inputs` gives them."""
+        forward = self.forward()
+        return lambda arrays, args, kwargs: forward(arrays, *opened((args, kwargs)))
 
     def arrays(self) -> dict[str, Any]:
         """The present content of every tensor, random keys included."""
         return {name: v.get_raw_value() for name, v in self.variables.items()}
 
-    def modules(self) -> Iterator[tuple[str, nnx.Module]]:
-        """Every module by path, the outermost with the path ``""``."""
-        for path, node in nnx.iter_graph(self.module):
-            if isinstance(node, nnx.Module):
-                yield ".".join(map(str, path)), node
+    def reread(self) -> Self:
+        """The tensors that the model has now, which may be others."""
+        return type(self)(self.model)
 
-    def function(self) -> Any:
-        """``f(arrays, args, kwargs)``: the forward in eval mode; the module is left alone."""
-        graphdef, state = nnx.split(self.module)
-        leaves, tree = jax.tree.flatten(state)
-        paths = [".".join(map(str, path)) for path, _ in nnx.to_flat_state(state)]
-        if len(paths) != len(leaves):
-            raise CaptureError(
-                f"{type(self.module).__name__} has variables that hold several arrays, which are "
-                "not read yet: keep one array in each"
-            )
+    def replaced(self, now: Self) -> list[str]:
+        """Tensors that lie elsewhere than they did, in a model that was read anew."""
+        return []
 
-        def call(arrays: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            content = [arrays.get(p, leaf) for p, leaf in zip(paths, leaves, strict=True)]
-            module: Any = nnx.merge(graphdef, jax.tree.unflatten(tree, content))
-            module.eval()
-            return module(*args, **kwargs)
+    def sizes(self, groups: dict[str, int]) -> Iterator[tuple[Any, str, Any]]:
+        """Owners, names and true values of attributes that hold sizes of tensors.
 
-        return call
+        Parameters
+        ----------
+        groups : dict of str to int
+            By path, how many groups each convolution has that has several.
+        """
+        yield from ()
 
-    def flags(self) -> list[tuple[nnx.Module, str, Any]]:
+    def flags(self) -> list[tuple[Any, str, Any]]:
         """Modules, and which of them is in train or eval mode."""
-        return [
-            (module, flag, getattr(module, flag))
-            for _, module in self.modules()
-            for flag in FLAGS
-            if flag in vars(module)
-        ]
+        return []
+
+    def _checked(self) -> None:
+        """Refuse what cannot be cut.
+
+        Raises
+        ------
+        CaptureError
+        """
+        for name, array in self.arrays().items():
+            if isinstance(array, jax.Array) and len(array.devices()) > 1:
+                raise CaptureError(
+                    f"{name} lies on several devices, and cannot be cut there: gather the "
+                    "model on one device first"
+                )
+        if not any(map(self.is_parameter, self.variables)):
+            raise CaptureError(f"{self.title} has no parameters, so nothing can be pruned")
 
 
 def is_array(content: Any) -> bool:
     """Whether a variable holds a plain array."""
     return isinstance(content, jax.Array | np.ndarray)
-
-
-def spread(content: Any) -> bool:
-    """Whether an array lies on several devices."""
-    return isinstance(content, jax.Array) and len(content.devices()) > 1
 
 
 def is_numeric(array: Any) -> bool:

@@ -47,6 +47,23 @@ def concatenate(call: Call) -> Any:
     return call.emit("Concat", parts, axis=int(call.params["dimension"]))
 
 
+@primitive("stack")
+def stack(call: Call) -> Any:
+    axis, (out,) = int(call.params["axis"]), call.outs()
+    one = (*out.shape[:axis], 1, *out.shape[axis + 1 :])
+    parts = [call.one("Reshape", (call.value(i),), one) for i in range(len(call.operands))]
+    return call.emit("Concat", parts, (out,), axis=axis)
+
+
+@primitive("unstack")
+def unstack(call: Call) -> Any:
+    """Each index becomes a tensor of its own, so none can go."""
+    x, axis, made = call.value(0), int(call.params["axis"]), call.outs()
+    for at, out in enumerate(made):
+        call.emit("Gather", (x, as_value(np.array(at))), (out,), axis=axis, literal=True)
+    return made
+
+
 @primitive("split")
 def split(call: Call) -> Any:
     x, axis, sizes = call.value(0), int(call.params["axis"]), call.params["sizes"]

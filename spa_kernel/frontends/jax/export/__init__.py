@@ -1,0 +1,1 @@
+"""Writing what JAX traced as an ONNX model."""
