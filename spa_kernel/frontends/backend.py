@@ -251,5 +251,25 @@ class Backend(ABC):
         """Example inputs as the constructor takes them."""
 
     @abstractmethod
+    def as_onnx(self) -> Any:
+        """The current model as an onnx.ModelProto.
+
+        Raises
+        ------
+        SpaError
+            It cannot be written, or what was written computes something else.
+        """
+
+    @abstractmethod
+    def as_torch(self) -> Any:
+        """The current model as a torch.nn.Module.
+
+        Raises
+        ------
+        SpaError
+            Torch has no like of a part of it, or computes something else.
+        """
+
+    @abstractmethod
     def export(self, path: Path) -> None:
-        """Write the current model as an ONNX file."""
+        """Write the current model as an ONNX file, or in a format of its own framework."""

@@ -15,6 +15,7 @@ from spa_kernel import progress
 from spa_kernel.coupling.result import UNUSED, Group
 from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.frontends import backend_for
+from spa_kernel.frontends.exporting import export
 from spa_kernel.importance import STATISTICS, find, group_scores
 from spa_kernel.plan import Plan, make_plan
 from spa_kernel.plan.target import Rounding, Spread
@@ -35,7 +36,7 @@ class Session(Rich):
 
     def __init__(self, model: Any, inputs: Any = None, *, name: str | None = None) -> None:
         self.backend = backend_for(model)(model, inputs)
-        self.name = name or type(self.model).__name__
+        self.name = str(name or getattr(self.model, "__name__", type(self.model).__name__))
         self.turn = Turn()
         with self.turn.taken(self):
             self._history = History(Analysis.of(self.backend), self.backend.check)
@@ -47,7 +48,7 @@ class Session(Rich):
 
     @property
     def framework(self) -> str:
-        """``"torch"`` or ``"onnx"``."""
+        """``"torch"``, ``"onnx"``, ``"keras"`` or ``"jax"``."""
         return self.backend.framework
 
     @property
@@ -405,16 +406,39 @@ class Session(Rich):
     @progress.watched
     @in_turn
     def export(self, path: str | Path) -> Path:
-        """Write the current model as an ONNX file.
+        """Write the current model as a file of any framework.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.onnx``; ``.keras``; ``.pt2`` for a program that `torch.export.load` reads without the
+            model's code; ``-symbol.json`` for a Gluon block, with its parameters beside it. From
+            another framework than the file's, the model goes by way of ONNX, and what comes out
+            is compared with it on the example.
 
         Raises
         ------
         SpaError
-            Where the model cannot be exported.
+            The model cannot be written so; nothing is written.
         """
         path = Path(path)
-        self.backend.export(path)
+        export(self.backend, path)
         return path
+
+    @progress.watched
+    @in_turn
+    def to_torch(self) -> Any:
+        """The current model as a torch.nn.Module: of a torch model itself, of others a new one.
+
+        Its parameters are those of the model, by the same names but for characters that torch
+        does not allow in names (``module.names`` tells), and can be trained.
+
+        Raises
+        ------
+        SpaError
+            Torch has no like of a part of the model.
+        """
+        return self.backend.as_torch()
 
     @progress.watched
     @in_turn

@@ -240,7 +240,17 @@ class TorchBackend(Backend):
     def open_example(content: bytes) -> Any:
         return unpacked(content)
 
+    def as_onnx(self) -> Any:
+        return self._program().model_proto
+
+    def as_torch(self) -> nn.Module:
+        return self.model
+
     def export(self, path: Path) -> None:
+        self._program().save(path)
+
+    def _program(self) -> torch.onnx.ONNXProgram:
+        """What torch makes of the current model for ONNX."""
         args, kwargs = self.inputs
         try:
             with quiet_eval(self.model):
@@ -252,7 +262,7 @@ class TorchBackend(Backend):
                 f"torch.onnx could not export {type(self.model).__name__}: {error}"
             ) from error
         assert program is not None
-        program.save(path)
+        return program
 
 
 def packed(content: Any) -> bytes:

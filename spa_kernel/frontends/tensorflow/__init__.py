@@ -1,0 +1,1 @@
+"""Reads models of TensorFlow: modules and SavedModels."""
