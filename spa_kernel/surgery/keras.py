@@ -11,11 +11,12 @@ import numpy as np
 
 from spa_kernel.errors import SpaError, VerificationFailed
 from spa_kernel.frontends.backend import Change, Verification
-from spa_kernel.frontends.keras.capture import Captured, functional
-from spa_kernel.frontends.onnx.rewrites import After
+from spa_kernel.frontends.keras.capture import Captured, functional, named_weights
+from spa_kernel.frontends.keras.traced import Traced, stages
 from spa_kernel.graph.ir import Value
+from spa_kernel.surgery.after import After
 from spa_kernel.surgery.journal import Entry, Journal
-from spa_kernel.surgery.keras_copy import Copy
+from spa_kernel.surgery.keras_copy import Copy, every_weight, written
 from spa_kernel.surgery.keras_verify import agree, compare
 
 FUNCTIONS = ("train_function", "test_function", "predict_function")
@@ -36,6 +37,18 @@ class Content(Entry):
     @property
     def nbytes(self) -> int:
         return int(self.value.nbytes)
+
+
+class Written(Content):
+    """A variable of TensorFlow that keeps its shape: it is written to, not replaced."""
+
+    __slots__ = ()
+
+    def swap(self) -> None:
+        variable = self.owner[self.key]
+        content = variable.numpy()
+        variable.assign(self.value)
+        self.value = content
 
 
 class Surgeon:
@@ -60,13 +73,13 @@ class Surgeon:
         self.captured = captured
         self.after = after
         self.feeds = feeds
-        self.weights: list[Any] = functional(model).weights
+        self.weights = every_weight(*stages(functional(model)))
         self.edits = self._edits()
 
     def _edits(self) -> dict[int, dict[str, Any]]:
         edits: dict[int, dict[str, Any]] = defaultdict(dict)
         for layer, want in self.captured.edits if self.captured else []:
-            config = layer.get_config()
+            config = written(layer)
             for key, value in want(self.after).items():
                 old = config[key]
                 if value == (tuple(old) if isinstance(old, list) else old):
@@ -135,12 +148,14 @@ class Surgeon:
 
     def _weights(self, journal: Journal) -> None:
         """Each variable stays the same object."""
-        for variable in self.weights:
+        for variable in named_weights(self.model).values():
             value = self.value(variable)
             assert value is not None
             losses = self.after.losses(value)
             if keras.backend.backend() == "torch":
                 self._tensor(journal, variable._value, losses)
+            elif keras.backend.backend() == "tensorflow":
+                self._variable(journal, variable, self.after.cut(value, variable._value.numpy()))
             else:
                 content = keras.ops.convert_to_numpy(variable._value)
                 content = Content(
@@ -165,6 +180,17 @@ class Surgeon:
                 content = content.index_select(axis, index)
             journal.replace(tensor, content, None)
 
+    @staticmethod
+    def _variable(journal: Journal, variable: Any, content: np.ndarray) -> None:
+        """A variable of TensorFlow has its shape for life: a smaller one takes its place."""
+        own, before = variable.__dict__, variable._value
+        if content.shape == tuple(before.shape):
+            journal.entries.append(Written(own, "_value", before.numpy()))
+            return
+        variable._initialize(content)
+        made, own["_value"] = own["_value"], before
+        journal.set(own, "_value", made)
+
     def _sizes(self, journal: Journal, original: Copy, pruned: Copy) -> None:
         """Write into layers and symbolic tensors what differs between two copies."""
         for (layer, before), (same, now) in zip(original.pairs, pruned.pairs, strict=True):
@@ -173,6 +199,9 @@ class Surgeon:
                 old = before.__dict__.get(key)
                 if plain(value) and plain(old) and not alike(old, value):
                     journal.set(layer.__dict__, key, value)
+            made_with = now.__dict__.get("_auto_config")
+            if not isinstance(layer, keras.Layer) and made_with is not before._auto_config:
+                journal.set(layer.__dict__, "_auto_config", made_with)
         tensors = zip(original.tensors(), pruned.tensors(), strict=True)
         for (tensor, before), (_, now) in tensors:
             if before.shape != now.shape:
@@ -180,15 +209,22 @@ class Surgeon:
 
     def _training(self, journal: Journal) -> None:
         """Compiled functions are compiled anew; an optimizer starts anew with its settings."""
-        attributes = self.model.__dict__
-        for name in FUNCTIONS:
-            if attributes.get(name) is not None:
-                journal.set(attributes, name, None)
+        model = self.model.source if isinstance(self.model, Traced) else self.model
+        for layer in model._flatten_layers():
+            for name in FUNCTIONS:
+                # Not compiled yet is noted as well: what is compiled later is for other sizes.
+                if name in layer.__dict__:
+                    journal.set(layer.__dict__, name, None)
+        attributes = model.__dict__
         optimizer = attributes.get("optimizer")
-        if optimizer is not None and optimizer.built:
-            journal.set(
+        if optimizer is not None:
+            other = Entry(
                 attributes, "optimizer", type(optimizer).from_config(optimizer.get_config())
             )
+            # One that has not been used yet will be, with the new sizes; it has no place before.
+            if optimizer.built:
+                other.swap()
+            journal.entries.append(other)
 
 
 def plain(value: Any) -> bool:

@@ -10,9 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.models.functional import Functional
+from keras.src.saving.serialization_lib import SerializableDict
 
 from spa_kernel.errors import SpaError
 from spa_kernel.frontends.keras.capture import calls, functional
+from spa_kernel.frontends.keras.traced import Traced, stages
 
 
 class Copy:
@@ -36,10 +38,17 @@ class Copy:
     def __init__(self, model: Any, edits: dict[int, dict[str, Any]], dtype: str | None) -> None:
         self.edits = edits
         self.dtype = dtype
+        self.late: Any = None
+        self._names: dict[int, str] = {}
         self._made: dict[int, tuple[Any, Any]] = {}
         with same_random():
             self.model = self._model(model, [tuple(t.shape) for t in functional(model)._inputs])
         self.pairs = [pair for a, b in self._made.values() for pair in with_parts(a, b)]
+
+    @property
+    def weights(self) -> list[Any]:
+        """As `every_weight` of the model."""
+        return every_weight(self.model, self.late)
 
     def of(self, layer: Any) -> Any:
         """The copy of a layer."""
@@ -55,8 +64,14 @@ class Copy:
             source = tensor._keras_history.operation
             self._made[id(source)] = source, copy._keras_history.operation
         struct = keras.tree.pack_sequence_as(outer._inputs_struct, inputs)
+        if isinstance(outer, Traced):
+            self._names.update(outer.short)
         results = outer._run_through_graph(struct, call_fn=self._call)
         made = Functional(struct, results, name=outer.name)
+        for late in stages(outer)[1:]:
+            results = late._run_through_graph(struct, call_fn=self._call)
+            self.late = Functional(struct, results, name=late.name)
+            self._made[id(late)] = late, self.late
         if isinstance(model, keras.Sequential):
             layers = [self.of(layer) for layer in model.layers]
             made = keras.Sequential([made._inputs[0], *layers], name=model.name)
@@ -77,6 +92,8 @@ class Copy:
         if isinstance(layer, keras.layers.Lambda) or not isinstance(layer, keras.Layer):
             return self._twin(layer)
         config = {**layer.get_config(), **self.edits.get(id(layer), {})}
+        if id(layer) in self._names:
+            config["name"] = self._names[id(layer)]
         if self.dtype is not None and "dtype" in config:
             config["dtype"] = self.dtype
         try:
@@ -91,7 +108,13 @@ class Copy:
         """The same operation without the calls that it was in; code has no config."""
         twin = object.__new__(type(layer))
         twin.__dict__.update(layer.__dict__)
-        twin.__dict__.update(_inbound_nodes=[], _outbound_nodes=[])
+        name = self._names.get(id(layer), layer.name)
+        twin.__dict__.update(_inbound_nodes=[], _outbound_nodes=[], name=name)
+        edits = self.edits.get(id(layer), {})
+        if edits and not isinstance(layer, keras.Layer):
+            twin.__dict__.update(edits)
+            # What is saved of an operation is what it was made with.
+            twin.__dict__["_auto_config"] = SerializableDict(**written(layer) | edits)
         if self.dtype is not None and isinstance(layer, keras.Layer):
             twin.__dict__["_dtype_policy"] = keras.DTypePolicy(self.dtype)
         return twin
@@ -122,13 +145,27 @@ class Copy:
         SpaError
             A weight has another shape.
         """
-        for variable, content in zip(self.model.weights, contents, strict=True):
+        for variable, content in zip(self.weights, contents, strict=True):
             if tuple(variable.shape) != content.shape:
                 raise SpaError(
                     f"{variable.path} would be built with the shape {tuple(variable.shape)}, "
                     f"where {content.shape} is left"
                 )
             variable.assign(content)
+
+
+def written(layer: Any) -> dict[str, Any]:
+    """What a layer, or an operation, is made with."""
+    if isinstance(layer, keras.Layer):
+        return dict(layer.get_config())
+    known = layer._auto_config
+    return {} if known is None else dict(known.config)
+
+
+def every_weight(*models: Any) -> list[Any]:
+    """Weights of models that share layers, each once."""
+    found = {id(v): v for model in models if model is not None for v in model.weights}
+    return list(found.values())
 
 
 def with_parts(layer: Any, copy: Any) -> Iterator[tuple[Any, Any]]:

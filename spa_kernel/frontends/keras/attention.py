@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from spa_kernel.frontends.keras.call import Call, Opaque
 from spa_kernel.frontends.keras.capture import Held
 from spa_kernel.frontends.keras.layers import layer
-from spa_kernel.graph.ir import Node, Value
-from spa_kernel.graph.operators import Fixed, Statement, operator
-from spa_kernel.graph.ops_elementwise import same_shape
-
-
-@operator("ScaledByWidth")
-def scaled(node: Node) -> Iterator[Statement]:
-    """What is multiplied by a number that is worked out from the size of an axis."""
-    x, axis = node.inputs[0], node.attrs["axis"]
-    assert x is not None
-    yield Fixed((x, axis), f"{node.where} works its scale out from this size")
-    yield from same_shape(node, tuple(range(x.ndim)))
+from spa_kernel.graph.ir import Value
 
 
 def projected(call: Call, x: Value, dense: Any, equation: str, out: str) -> Value:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import keras
 import numpy as np
 from keras.src.models.functional import Functional
 
 from spa_kernel.errors import CaptureError
-from spa_kernel.frontends.onnx.rewrites import After
+from spa_kernel.frontends.keras.traced import Traced, stages
 from spa_kernel.graph.ir import Graph, Kind, Node, Value
+from spa_kernel.surgery.after import After
 
 Edit = Callable[[After], dict[str, Any]]
 """New entries of a layer's config after a prune."""
@@ -52,6 +53,7 @@ class Captured:
 
     def __init__(self, model: Any, feeds: Sequence[np.ndarray]) -> None:
         self.graph = KerasGraph(captured=self)
+        self.outer = model
         self.edits: list[tuple[Any, Edit]] = []
         self.norms: list[tuple[Any, Value, int]] = []
         """Layers that normalise over one axis of what they make."""
@@ -65,7 +67,13 @@ class Captured:
         outer = functional(model)
         assert outer is not None
         given = [self._input(t, feed) for t, feed in zip(outer._inputs, feeds, strict=True)]
-        outputs = self._walk(outer, given, "")
+        if isinstance(outer, Traced) and outer.own:
+            source, weights = outer.source, map(self.stored, outer.own.values())
+            self.emit(f"keras.{type(source).__name__}", source.name, list(weights), ())
+        outputs = walk(outer, given, self._operation)
+        for late in stages(outer)[1:]:
+            self.graph.evaluated = len(self.graph.nodes)
+            outputs += walk(late, given, self._operation)
         self.graph.outputs = [self.plain(held, "output") for held in outputs]
         self.graph.stored = {value.name: value for value in self._values.values()}
 
@@ -75,29 +83,13 @@ class Captured:
         self.graph.inputs.append(value)
         return Held(keras.KerasTensor(feed.shape, tensor.dtype), value)
 
-    def _walk(self, outer: Any, given: Sequence[Held], prefix: str) -> list[Held]:
-        """Write down the calls of a functional model; models among its layers are inlined."""
-        known = {id(t): held for t, held in zip(outer._inputs, given, strict=True)}
-        for node in calls(outer):
-            if all(id(t) in known for t in node.input_tensors):
-                results = self._operation(node, known, prefix)
-                for tensor, held in zip(node.outputs, results, strict=True):
-                    known[id(tensor)] = held
-        return [known[id(tensor)] for tensor in outer._outputs]
-
-    def _operation(self, node: Any, known: dict[int, Held], prefix: str) -> list[Held]:
+    def _operation(
+        self, node: Any, name: str, inputs: list[Held], known: Mapping[int, Held]
+    ) -> list[Held]:
         from spa_kernel.frontends.keras.call import Call
         from spa_kernel.frontends.keras.layers import convert
 
-        layer = node.operation
-        name = f"{prefix}{layer.name}"
-        inputs = [known[id(t)] for t in node.input_tensors]
-        inner = functional(layer)
-        if inner is not None and plain_call(node):
-            return self._walk(inner, inputs, f"{name}.")
-        args, kwargs = node.arguments.fill_in({i: held.real for i, held in known.items()})
-        reals = keras.tree.flatten(layer.compute_output_spec(*args, **kwargs))
-        call = Call(self, layer, name, node.arguments, inputs, reals)
+        call = Call(self, node.operation, name, node.arguments, inputs, reals(node, known))
         return convert(call)
 
     def fresh(self, stem: str) -> str:
@@ -145,6 +137,61 @@ class Captured:
             rank = held.plain.ndim
             held.front = self.turn(held.plain, (0, rank - 1, *range(1, rank - 1)), name)
         return held.front
+
+
+class Real(Protocol):
+    """What stands for a tensor during a walk; ``real`` has its sizes."""
+
+    real: Any
+
+
+R = TypeVar("R", bound=Real)
+
+
+def walk(
+    outer: Any,
+    given: Sequence[R],
+    perform: Callable[[Any, str, list[R], Mapping[int, R]], list[R]],
+    prefix: str = "",
+) -> list[R]:
+    """Go through the calls of a functional model; models among its layers are gone into.
+
+    Parameters
+    ----------
+    outer : Functional
+    given : sequence
+        What stands for its inputs.
+    perform : callable
+        Takes a call, its place in the model, what stands for its inputs and for all tensors by
+        identity; makes what stands for its outputs.
+    prefix : str
+        Of places.
+    """
+    known = {id(t): held for t, held in zip(outer._inputs, given, strict=True)}
+    for node in calls(outer):
+        if all(id(t) in known for t in node.input_tensors):
+            inputs = [known[id(t)] for t in node.input_tensors]
+            name = prefix + place(outer, node.operation)
+            inner = functional(node.operation)
+            if inner is not None and plain_call(node):
+                results = walk(inner, inputs, perform, f"{name}.")
+            else:
+                results = perform(node, name, inputs, known)
+            for tensor, held in zip(node.outputs, results, strict=True):
+                known[id(tensor)] = held
+    return [known[id(tensor)] for tensor in outer._outputs]
+
+
+def place(outer: Any, operation: Any) -> str:
+    """The name of an operation in a model."""
+    known = outer.names if isinstance(outer, Traced) else {}
+    return str(known.get(id(operation), operation.name))
+
+
+def reals(node: Any, known: Mapping[int, Real]) -> list[Any]:
+    """Symbolic outputs of a call, with the sizes that follow from those of its inputs."""
+    args, kwargs = node.arguments.fill_in({i: held.real for i, held in known.items()})
+    return list(keras.tree.flatten(node.operation.compute_output_spec(*args, **kwargs)))
 
 
 def functional(model: Any) -> Any:
@@ -198,14 +245,17 @@ def named_weights(model: Any) -> dict[str, Any]:
 
 
 def _weights(model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for layer in model.layers:
+    for layer in [layer for stage in stages(model) for layer in stage.layers]:
+        name = prefix + place(model, layer)
         if functional(layer) is not None:
-            yield from _weights(layer, f"{prefix}{layer.name}.")
+            yield from _weights(layer, f"{name}.")
             continue
         for variable in layer.weights:
             parts = variable.path.split("/")
             at = parts.index(layer.name) + 1 if layer.name in parts else len(parts) - 1
-            yield f"{prefix}{layer.name}.{'.'.join(parts[at:])}", variable
+            yield f"{name}.{'.'.join(parts[at:])}", variable
+    if isinstance(model, Traced):
+        yield from model.own.items()
 
 
 def inference() -> Any:
@@ -224,21 +274,14 @@ def readable(model: Any) -> None:
     ------
     CaptureError
     """
-    name = type(model).__name__
-    if keras.backend.backend() not in ("torch", "jax"):
+    if keras.backend.backend() not in ("torch", "jax", "tensorflow"):
         raise CaptureError(
             f"Keras runs on {keras.backend.backend()} here: models can be pruned with "
-            "KERAS_BACKEND=torch or KERAS_BACKEND=jax, set before keras is imported. A model saved "
+            "KERAS_BACKEND=torch, jax or tensorflow, set before keras is imported. A model saved "
             "with model.save('net.keras') can be loaded there"
         )
     if isinstance(model, keras.Sequential) and not model.built:
         raise CaptureError(
             f"{model.name} is not built: begin it with keras.Input(shape=...), or call "
             "model.build((None, ...))"
-        )
-    if functional(model) is None:
-        raise CaptureError(
-            f"{name} is a subclassed model, whose layers cannot be followed: write it as a "
-            "functional model, keras.Model(inputs, outputs), or Sequential. Its layers can be "
-            "used as they are; call them on keras.Input(...) once and pass that model"
         )

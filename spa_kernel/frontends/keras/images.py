@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from spa_kernel.frontends.keras.call import Call, Opaque
 from spa_kernel.frontends.keras.capture import Held
 from spa_kernel.frontends.keras.layers import layer
-from spa_kernel.graph.ir import Node, Value
-from spa_kernel.graph.operators import Fixed, Same, Statement, operator
-
-
-@operator("Kernel")
-def kernel_layout(node: Node) -> Iterator[Statement]:
-    """A transpose of a convolution's kernel, whose last two axes are channels."""
-    x, out = node.inputs[0], node.outputs[0]
-    assert x is not None
-    for axis, source in enumerate(node.attrs["perm"]):
-        if source >= x.ndim - 2:
-            yield Same((out, axis), (x, source))
-        else:
-            yield Fixed((x, source), "an axis of a convolution's kernel", quiet=True)
+from spa_kernel.graph.ir import Value
 
 
 def kernel_of(call: Call, variable: Any, first: Sequence[int] = (1, 0)) -> Value:
@@ -140,39 +127,3 @@ def global_pool(call: Call) -> list[Held]:
     if call.layer.keepdims:
         return call.drawn(out)
     return call.made(call.emit("Reshape", [out], call.shape))
-
-
-@layer("Flatten")
-def flatten(call: Call) -> list[Held]:
-    """The channels of an image come last, whatever its layout."""
-    x = call.plain()
-    if not call.last and x.ndim > 2:
-        x = call.captured.turn(x, (0, *range(2, x.ndim), 1), call.name)
-    return call.made(call.emit("Reshape", [x], call.shape))
-
-
-@layer("Reshape")
-def reshape(call: Call) -> list[Held]:
-    out = call.emit("Reshape", [call.plain()], call.shape)
-    target = tuple(call.layer.target_shape)
-    call.edit(
-        lambda after: {
-            "target_shape": tuple(
-                n if n == -1 else after.size(out, at + 1) for at, n in enumerate(target)
-            )
-        }
-    )
-    return call.made(out)
-
-
-@layer("Permute")
-def permute(call: Call) -> list[Held]:
-    x, perm = call.plain(), (0, *call.layer.dims)
-    return call.made(call.emit("Transpose", [x], [x.shape[i] for i in perm], perm=perm))
-
-
-@layer("RepeatVector")
-def repeat(call: Call) -> list[Held]:
-    x, shape = call.plain(), call.shape
-    one = call.emit("Reshape", [x], (shape[0], 1, shape[2]))
-    return call.made(call.emit("Expand", [one], shape))

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from spa_kernel.errors import CaptureError
+from spa_kernel.frontends.examples import array_or_shape, is_shape
 from spa_kernel.frontends.keras.capture import calls, functional
-from spa_kernel.frontends.onnx.inputs import array_or_shape, is_shape
 
 Given = list[np.ndarray | tuple[int, ...] | None]
 """An array or a shape for each input; ``None`` where nothing was passed."""

@@ -34,7 +34,16 @@ def layer(*names: str, several: bool = False) -> Callable[[Converter], Converter
 
 def convert(call: Call) -> list[Held]:
     """Write down a call; where it is not known what it does, nothing that it touches can go."""
-    from spa_kernel.frontends.keras import attention, images, merging  # noqa: F401
+    from spa_kernel.frontends.keras import (  # noqa: F401 (they register converters)
+        attention,
+        images,
+        merging,
+        operations,
+        products,
+        reductions,
+        shapes,
+        slices,
+    )
 
     name = described(type(call.layer))
     converter, expected = CONVERTERS.get(name), len(call.inputs) == 1 or name in SEVERAL
@@ -52,11 +61,14 @@ def described(kind: type) -> str:
 
     Those that are not layers begin with where they are from, as in ``"ops.Add"``.
     """
-    keras_own, _, rest = kind.__module__.partition("keras.src.")
-    package = rest.partition(".")[0]
-    if keras_own or package not in ("layers", "ops", "applications"):
+    package = kind.__module__.removeprefix("keras.src.").partition(".")[0]
+    if not of_keras(kind) or package not in ("layers", "ops", "applications"):
         return ""
     return kind.__name__ if package == "layers" else f"{package}.{kind.__name__}"
+
+
+def of_keras(kind: type) -> bool:
+    return kind.__module__.startswith("keras.src.")
 
 
 def settled(call: Call) -> bool:
@@ -113,16 +125,6 @@ def activation(call: Call) -> list[Held]:
     return call.elementwise(lambda xs, shape: call.activation(function, xs[0], -1))
 
 
-@layer("ops.Relu", "ops.Sigmoid", "ops.Tanh", "ops.Silu", "ops.Gelu", "ops.Elu", "ops.Selu")
-@layer("ops.Softplus", "ops.Exp")
-def function(call: Call) -> list[Held]:
-    """An operation of `keras.ops` by the operator's own name."""
-    if len(call.inputs) != 1:
-        raise Opaque
-    op = type(call.layer).__name__
-    return call.elementwise(lambda xs, shape: call.emit(op, xs, shape))
-
-
 @layer("ReLU")
 def relu(call: Call) -> list[Held]:
     own, op, attrs = call.layer, "Relu", dict[str, Any]()
@@ -152,14 +154,6 @@ def layer_scale(call: Call) -> list[Held]:
     gamma = call.weight(call.layer.gamma)
     call.edit(lambda after: {"projection_dim": after.size(gamma, 0)})
     return call.made(call.emit("Mul", [call.plain(), gamma], call.shape))
-
-
-@layer("Softmax")
-def softmax(call: Call) -> list[Held]:
-    x, axis = call.plain(), call.layer.axis
-    if not isinstance(axis, int):
-        raise Opaque
-    return call.made(call.emit("Softmax", [x], call.shape, axis=axis % x.ndim))
 
 
 @layer("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise")

@@ -16,6 +16,8 @@ MERGED = {
     "Maximum": "Max",
     "Minimum": "Min",
 }
+BINARY = {name: op for name, op in MERGED.items() if name != "Average"}
+BINARY |= {"Divide": "Div", "TrueDivide": "Div", "Power": "Pow"}
 
 
 def positional(call: Call) -> list[Any]:
@@ -26,27 +28,51 @@ def positional(call: Call) -> list[Any]:
     return [*first, *given]
 
 
-@layer(
-    *MERGED, "ops.Add", "ops.Subtract", "ops.Multiply", "ops.Maximum", "ops.Minimum", several=True
-)
-def merge(call: Call) -> list[Held]:
-    op, given = MERGED[type(call.layer).__name__], positional(call)
-    numbers = [value for value in given if isinstance(value, int | float)]
-    if len(given) != len(call.inputs) + len(numbers):
+def only_tensors(call: Call) -> None:
+    """Raise `Opaque` where anything but tensors is passed."""
+    if len(positional(call)) != len(call.inputs):
         raise Opaque
-    if numbers:
-        if op not in ("Add", "Sub", "Mul") or len(call.inputs) != 1:
-            raise Opaque
-        return call.elementwise(lambda xs, shape: call.emit(op, xs, shape, scalar=True))
+
+
+@layer(*MERGED, several=True)
+def merge(call: Call) -> list[Held]:
+    only_tensors(call)
+    op = MERGED[type(call.layer).__name__]
+    # With several ranks, these layers line the first axes up.
     if len({len(held.real.shape) for held in call.inputs}) > 1:
         raise Opaque
     return call.elementwise(lambda xs, shape: call.emit(op, xs, shape))
 
 
+@layer(*(f"ops.{name}" for name in BINARY), several=True)
+def binary(call: Call) -> list[Held]:
+    """Of two tensors, or of one and a number."""
+    op, given = BINARY[type(call.layer).__name__], positional(call)
+    numbers = [value for value in given if isinstance(value, int | float)]
+    if len(given) != 2 or len(given) != len(call.inputs) + len(numbers):
+        raise Opaque
+    if not numbers:
+        return call.elementwise(lambda xs, shape: call.emit(op, xs, shape))
+    op, attrs = with_number(op, numbers[0], numbers[0] is given[0])
+    return call.elementwise(lambda xs, shape: call.emit(op, xs, shape, **attrs))
+
+
+def with_number(op: str, number: float, first: bool) -> tuple[str, dict[str, Any]]:
+    """The operator that a tensor goes through; ``first``: whether the number is the left one."""
+    if op in ("Max", "Min"):
+        return "Clip", {"min" if op == "Max" else "max": float(number)}
+    if op in ("Add", "Sub", "Mul"):
+        return op, {"scalar": True}
+    if op == "Div" and first:
+        return "Reciprocal", {}
+    if first or (op == "Div" and not number):
+        raise Opaque
+    return op, {}
+
+
 @layer("Concatenate", "ops.Concatenate", several=True)
 def concatenate(call: Call) -> list[Held]:
-    if len(positional(call)) != len(call.inputs):
-        raise Opaque
+    only_tensors(call)
     rank = len(call.shape)
     axis = call.layer.axis % rank
 

@@ -1,0 +1,1 @@
+"""Keras models written as ONNX, with the variables' own names and layouts."""

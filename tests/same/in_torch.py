@@ -1,0 +1,102 @@
+"""The described networks of torch's layers."""
+
+from __future__ import annotations
+
+import torch
+from described import EPSILON, Network, Weights
+from torch import nn
+from torch.nn import functional as F
+
+
+class Net(nn.Module):
+    """Layers are made in a first forward."""
+
+    def __init__(self, describe: Network, weights: Weights, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.describe, self.weights = describe, weights
+        with torch.no_grad():
+            self.eval()(torch.zeros(2, *shape))
+
+    def forward(self, x):
+        return self.describe(self, x)
+
+    def layer(self, name, make, **arrays):
+        if not hasattr(self, name):
+            made = make()
+            for part, array in arrays.items():
+                getattr(made, part).data.copy_(torch.from_numpy(array()))
+            self.add_module(name, made.train(self.training))
+        return getattr(self, name)
+
+    def conv(self, x, name, out, kernel=3, stride=1, groups=1, bias=False, padded=True):
+        pad = kernel // 2 if padded else 0
+        shape = (out, x.shape[1] // groups, kernel, kernel)
+        arrays = {"weight": lambda: self.weights.kernel(f"{name}.weight", shape)}
+        if bias:
+            arrays["bias"] = lambda: self.weights.get(f"{name}.bias", (out,), 0, 0.1)
+        return self.layer(
+            name,
+            lambda: nn.Conv2d(
+                shape[1] * groups, out, kernel, stride, pad, groups=groups, bias=bias
+            ),
+            **arrays,
+        )(x)
+
+    def norm(self, x, name):
+        n = (x.shape[1],)
+        return self.layer(
+            name,
+            lambda: nn.BatchNorm2d(*n, eps=EPSILON),
+            weight=lambda: self.weights.get(f"{name}.weight", n, 1, 0.3),
+            bias=lambda: self.weights.get(f"{name}.bias", n, 0, 0.3),
+            running_mean=lambda: self.weights.get(f"{name}.mean", n, 0, 0.3),
+            running_var=lambda: self.weights.get(f"{name}.var", n, 1, 0.2),
+        )(x)
+
+    def layer_norm(self, x, name):
+        n = (x.shape[-1],)
+        return self.layer(
+            name,
+            lambda: nn.LayerNorm(*n, eps=EPSILON),
+            weight=lambda: self.weights.get(f"{name}.weight", n, 1, 0.3),
+            bias=lambda: self.weights.get(f"{name}.bias", n, 0, 0.3),
+        )(x)
+
+    def linear(self, x, name, out):
+        shape = (out, x.shape[-1])
+        return self.layer(
+            name,
+            lambda: nn.Linear(*shape[::-1]),
+            weight=lambda: self.weights.kernel(f"{name}.weight", shape),
+            bias=lambda: self.weights.get(f"{name}.bias", (out,), 0, 0.1),
+        )(x)
+
+    def attention(self, x, name, heads, depth):
+        width = x.shape[-1]
+        q, k, v = (
+            self.linear(x, f"{name}_{part}", heads * depth).unflatten(-1, (heads, -1))
+            for part in "qkv"
+        )
+        scores = torch.einsum("blhd,bmhd->bhlm", q * depth**-0.5, k)
+        y = torch.einsum("bhlm,bmhd->blhd", scores.softmax(-1), v)
+        return self.linear(y.flatten(2), f"{name}_out", width)
+
+    def tokens(self, x):
+        return x.flatten(2).transpose(1, 2)
+
+    def mean(self, x):
+        return x.mean((2, 3)) if x.ndim == 4 else x.mean(1)
+
+    def max_pool(self, x):
+        return F.max_pool2d(x, 3, 2, 1)
+
+    def halved(self, x):
+        return F.avg_pool2d(x, 2)
+
+    def concat(self, parts):
+        return torch.cat(parts, 1)
+
+    def add(self, a, b):
+        return a + b
+
+    relu, relu6, gelu = staticmethod(F.relu), staticmethod(F.relu6), staticmethod(F.gelu)
