@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
@@ -13,6 +14,10 @@ from torchvision_operators import declare
 # The declarations last as long as this object.
 _LIBRARY = declare()
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has a core.
+    torch.set_num_threads(1)
+
 # Examples are the same on every run; a busy machine is no reason to fail.
 settings.register_profile(
     "spa",
@@ -22,6 +27,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("spa")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Workers take whole files; those with a browser, which take longest, go first, to one."""
+    items.sort(key=lambda item: item.path.parent.name != "ui")
+    for item in items:
+        group = "ui" if item.path.parent.name == "ui" else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)
