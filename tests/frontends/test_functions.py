@@ -211,3 +211,18 @@ def test_changes_from_outside_are_noticed() -> None:
     session.model.params = {**session.model.params, "layers": [linear(6, 12), linear(12, 3)]}
     with pytest.raises(StaleSession):
         session.prune(ratio=0.3)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_channels_go_through_tensors_that_are_stacked_and_parted(axis: int) -> None:
+    params = {name: linear(6 if name in "ab" else 8, 8) for name in "abc"} | {"last": linear(8, 3)}
+
+    def apply(p: Any, x: Any) -> Any:
+        y = jnp.stack([dense(p["a"], x), jax.nn.relu(dense(p["b"], x))], axis)
+        y = jnp.flip(y if axis == 1 else jnp.swapaxes(y, 1, 2), 1)
+        first, second = jnp.unstack(dense(p["c"], y), axis=1)
+        return dense(p["last"], first * second)
+
+    session = spa.analyze((apply, params), ROWS)
+    assert [group.size for group in session.groups if group.prunable] == [8, 8]
+    assert session.prune(criterion="random", ratio=0.4).verification.ok

@@ -119,6 +119,7 @@ def test_it_trains_after_a_prune() -> None:
     session.prune(ratio=0.2)
 
 
+@pytest.mark.slow
 def test_it_runs_under_transformations() -> None:
     module = Mlp()
     session = spa.analyze((module, made(module, ROWS)), ROWS)

@@ -7,7 +7,7 @@ import type { KernelLink } from '../connection/link';
 export interface ICandidate {
   readonly name: string;
   readonly kind: string;
-  readonly framework: 'torch' | 'onnx' | 'keras' | 'jax' | 'other';
+  readonly framework: 'torch' | 'onnx' | 'keras' | 'jax' | 'mxnet' | 'other';
   readonly params: number | null;
   readonly analysed: boolean;
   /** Whether an example input must be given. */

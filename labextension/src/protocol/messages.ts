@@ -208,7 +208,7 @@ export interface Model {
    * Its class.
    */
   kind: string;
-  framework: 'torch' | 'onnx' | 'keras' | 'jax';
+  framework: 'torch' | 'onnx' | 'keras' | 'jax' | 'mxnet';
   revision: Count1;
   flops: Change;
   params: Change1;
@@ -355,7 +355,7 @@ export interface Candidates {
    * The class.
    */
   kind: string[];
-  framework: ('torch' | 'onnx' | 'keras' | 'jax' | 'other')[];
+  framework: ('torch' | 'onnx' | 'keras' | 'jax' | 'mxnet' | 'other')[];
   /**
    * Null where they cannot be counted.
    */

@@ -64,6 +64,19 @@ def unstack(call: Call) -> Any:
     return made
 
 
+@primitive("rev")
+def rev(call: Call) -> Any:
+    """What is turned around keeps its indices; other axes pass."""
+    x, outs = call.value(0), call.outs()
+    axes = [int(axis) for axis in call.params["dimensions"]]
+    for axis in axes:
+        new = outs[0] if axis == axes[-1] else call.fresh(x.shape, x)
+        table = as_value(np.arange(x.shape[axis])[::-1])
+        call.emit("Gather", (x, table), (new,), axis=axis, literal=True)
+        x = new
+    return [x]
+
+
 @primitive("split")
 def split(call: Call) -> Any:
     x, axis, sizes = call.value(0), int(call.params["axis"]), call.params["sizes"]

@@ -207,8 +207,10 @@ class Captured:
 
     def computed(self, name: str) -> bool:
         """Whether a value is worked out by nodes that the graph does not show."""
+        if name not in self.steps or (name in self.literal and self.known[name].size != 1):
+            return False
         value = self.values.get(name)
-        return name in self.steps and (value is None or value.kind == "constant")
+        return value is None or value.kind == "constant"
 
     def free(self, name: str) -> bool:
         """Whether a known value may be another one when the model runs on other sizes."""
