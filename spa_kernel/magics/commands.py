@@ -100,6 +100,8 @@ class SPAMagics(Magics):
             %spa_show net explorer
         """
         session = self._session(args.model)
+        # What another session did to the same model would be shown as never having been.
+        session.backend.check()
         match args.what:
             case "cost":
                 return sides.Cost(session)

@@ -89,3 +89,10 @@ def test_one_line_is_printed(shell, capsys):
     assert (printed.out + printed.err).strip() == (
         "UsageError: net has no history: it has not been analysed or pruned yet"
     )
+
+
+def test_what_another_session_did_is_not_shown_as_never_done(shell):
+    shell("%spa_analyze net x")
+    shell("import spa_kernel as spa; other = spa.analyze(net, x); other.prune(ratio=0.3)")
+    for side in ("", "cost", "groups", "importance"):
+        assert "Analyse the model again" in shell.refuses(f"%spa_show net {side}")
