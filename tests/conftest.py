@@ -29,6 +29,8 @@ settings.register_profile(
 settings.load_profile("spa")
 
 
+# Before xdist looks at the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Workers take whole files; those with a browser, which take longest, go first, to one."""
     items.sort(key=lambda item: item.path.parent.name != "ui")
