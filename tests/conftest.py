@@ -29,16 +29,6 @@ settings.register_profile(
 settings.load_profile("spa")
 
 
-# Before xdist looks at the groups.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Workers take whole files; those with a browser, which take longest, go first, to one."""
-    items.sort(key=lambda item: item.path.parent.name != "ui")
-    for item in items:
-        group = "ui" if item.path.parent.name == "ui" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True)
 def seeds() -> None:
     """Every test starts from the same random numbers."""
