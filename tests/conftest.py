@@ -14,6 +14,8 @@ from torchvision_operators import declare
 # The declarations last as long as this object.
 _LIBRARY = declare()
 
+# Keras takes one for a process, when it is imported.
+os.environ.setdefault("KERAS_BACKEND", "torch")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has a core.
     torch.set_num_threads(1)
