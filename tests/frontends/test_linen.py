@@ -70,7 +70,7 @@ def test_the_same_network_in_nnx_has_the_same_groups_and_scores() -> None:
     variables = made(module, IMAGES)
     nodes = {".".join(map(str, path)): node for path, node in nnx.iter_graph(model)}
     ours = spa.analyze((module, variables), IMAGES)
-    arrays = ours.backend.named.arrays()  # type: ignore[attr-defined]
+    arrays = ours.backend.named.arrays()
     for name, array in arrays.items():
         nodes[name].set_raw_value(array)
     theirs = spa.analyze(model, IMAGES)

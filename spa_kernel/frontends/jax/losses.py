@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.frontends.torch.passes import mapped
@@ -56,7 +56,7 @@ class Bridge(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, loss: Loss, output: Any, targets: Any, *tensors: torch.Tensor
+        ctx: Any, loss: Loss, output: Any, targets: Any, *tensors: torch.Tensor
     ) -> torch.Tensor:
         own = mapped(targets, to_jax)
 
@@ -64,7 +64,7 @@ class Bridge(torch.autograd.Function):
             turn = iter(arrays)
             return loss(mapped(output, lambda _: next(turn)), own)
 
-        value, ctx.pull = jax.vjp(value_of, *map(to_jax, tensors))  # type: ignore[attr-defined]
+        value, ctx.pull = jax.vjp(value_of, *map(to_jax, tensors))
         return torch.tensor(np.asarray(value))
 
     @staticmethod
