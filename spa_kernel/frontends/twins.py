@@ -34,10 +34,9 @@ from spa_kernel.obspa.inputs import entries
 from spa_kernel.obspa.program import State
 
 OF_PARAMETERS = frozenset(
-    "gradient squared_gradient gate_gradient hessian_gradient tempered_hessian_gradient "
-    "flow".split()
+    "gradient squared_gradient hessian_gradient tempered_hessian_gradient flow".split()
 )
-"""Statistics for which the model's own coupled channels will do."""
+"""Statistics of each parameter by itself, which ask for no operators."""
 OF_LAYERS = frozenset(["input_norm", "inverse_hessian_diagonal"])
 """Statistics of what weights are multiplied by, which ask for no coupled channels."""
 
@@ -123,7 +122,7 @@ class TorchTwin:
             own = {inner: outer for outer, inner in self.module.names.items()}
             return {own[inner]: array for inner, array in found.items()}
         found = compute(name, self._run(Run, self.coupling, batches, loss, seed, foreign))
-        return found[: self.native.count] if isinstance(found, np.ndarray) else found
+        return found[..., : self.native.count] if isinstance(found, np.ndarray) else found
 
     @property
     def uncoupled(self) -> Coupling:

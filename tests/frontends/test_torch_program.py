@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from all_structures import STRUCTURES, batches, built, output, tensors
@@ -13,6 +14,7 @@ from structure_networks import Forward, conv
 from torch import nn
 from torch.nn import functional as F
 
+import spa_kernel as spa
 from spa_kernel.errors import DataNeeded
 from spa_kernel.frontends.torch.capture import device_of, normalise_inputs, record
 from spa_kernel.frontends.torch.program import TorchProgram
@@ -243,3 +245,39 @@ def test_a_batch_on_which_the_model_does_something_else() -> None:
     program = program_of(model, (2, 3, 6, 6))
     with pytest.raises(DataNeeded, match="something else on a batch of shape \\(2, 3, 8, 8\\)"):
         program.begin(torch.randn(2, 3, 8, 8))
+
+
+class Turned(nn.Module):
+    """Weights that are stored in another order of axes than they are used in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(3, 3, 3, 8))
+        self.second = nn.Parameter(torch.randn(3, 3, 8, 6) / 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.conv2d(x, self.first.permute(3, 2, 0, 1)).relu()
+        return F.conv2d(x, self.second.permute(3, 2, 0, 1)).mean((2, 3))
+
+
+class Straight(nn.Module):
+    def __init__(self, turned: Turned) -> None:
+        super().__init__()
+        self.first = nn.Parameter(turned.first.detach().permute(3, 2, 0, 1).clone())
+        self.second = nn.Parameter(turned.second.detach().permute(3, 2, 0, 1).clone())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(F.conv2d(x, self.first).relu(), self.second).mean((2, 3))
+
+
+def test_a_weight_that_is_turned_before_its_use_is_read_when_it_is_used() -> None:
+    turned = Turned().eval()
+    data, ends, costs = [torch.randn(16, 3, 9, 9) for _ in range(2)], [], []
+    for model in (Straight(turned).eval(), turned):
+        session = spa.analyze(model, data[0][:1])
+        (scores,) = session.importance("obspa", data=data).values()
+        costs.append(scores)
+        session.prune(criterion="obspa", ratio=0.4, data=data)
+        ends.append(output(model, data[0]))
+    np.testing.assert_allclose(*costs, rtol=1e-4)
+    same(*ends)

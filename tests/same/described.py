@@ -25,6 +25,11 @@ class Weights:
             self.arrays[name] = np.abs(drawn).astype(np.float32) if mean else drawn.astype("f4")
         return self.arrays[name]
 
+    def of_norm(self, name: str, n: int) -> list[np.ndarray]:
+        """Scale, shift, mean and variance of a norm of n channels."""
+        parts = ("weight", 1, 0.3), ("bias", 0, 0.3), ("mean", 0, 0.3), ("var", 1, 0.2)
+        return [self.get(f"{name}.{part}", (n,), *how) for part, *how in parts]
+
     def kernel(self, name: str, shape: tuple[int, ...]):
         """With the deviation that keeps the size of what passes through."""
         return self.get(name, shape, 0.0, float(np.prod(shape[1:])) ** -0.5)
@@ -32,6 +37,15 @@ class Weights:
 
 Network = Callable[[Any, Any], Any]
 """Takes the builder and the input."""
+
+
+def small(o, x):
+    """A residual block and a depthwise layer."""
+    x = o.relu(o.norm(o.conv(x, "stem", 12), "stem_bn"))
+    y = o.relu(o.norm(o.conv(x, "one", 10), "bn1"))
+    x = o.relu(o.add(x, o.norm(o.conv(y, "two", 12, 1), "bn2")))
+    x = o.relu6(o.norm(o.conv(x, "b_deep", 12, groups=12), "bn3"))
+    return o.linear(o.relu(o.linear(o.mean(x), "fc1", 16)), "fc2", 10)
 
 
 def resnet18(o, x):
@@ -98,6 +112,7 @@ def vit(o, x):
 
 
 NETWORKS: dict[str, tuple[Network, tuple[int, int, int]]] = {
+    "small": (small, (3, 12, 12)),
     "resnet18": (resnet18, (3, 64, 64)),
     "mobilenet_v2": (mobilenet_v2, (3, 64, 64)),
     "densenet": (densenet, (3, 32, 32)),

@@ -48,24 +48,21 @@ class Net(nnx.Module):
         )(x)  # fmt: skip
 
     def norm(self, x, name):
-        n = (x.shape[-1],)
-        return self.layer(
-            name,
-            lambda: nnx.BatchNorm(*n, epsilon=EPSILON, use_running_average=True, rngs=nnx.Rngs(0)),
-            scale=lambda: self.weights.get(f"{name}.weight", n, 1, 0.3),
-            bias=lambda: self.weights.get(f"{name}.bias", n, 0, 0.3),
-            mean=lambda: self.weights.get(f"{name}.mean", n, 0, 0.3),
-            var=lambda: self.weights.get(f"{name}.var", n, 1, 0.2),
-        )(x)
+        settings = {"epsilon": EPSILON, "use_running_average": True, "rngs": nnx.Rngs(0)}
+        return self.normed(x, name, nnx.BatchNorm, settings, ("scale", "bias", "mean", "var"))
 
     def layer_norm(self, x, name):
-        n = (x.shape[-1],)
-        return self.layer(
-            name,
-            lambda: nnx.LayerNorm(*n, epsilon=EPSILON, rngs=nnx.Rngs(0)),
-            scale=lambda: self.weights.get(f"{name}.weight", n, 1, 0.3),
-            bias=lambda: self.weights.get(f"{name}.bias", n, 0, 0.3),
-        )(x)
+        settings = {"epsilon": EPSILON, "rngs": nnx.Rngs(0)}
+        return self.normed(x, name, nnx.LayerNorm, settings, ("scale", "bias"))
+
+    def normed(self, x, name, kind, settings, parts):
+        n = x.shape[-1]
+
+        def content(at):
+            return lambda: self.weights.of_norm(name, n)[at]
+
+        arrays = {part: content(at) for at, part in enumerate(parts)}
+        return self.layer(name, lambda: kind(n, **settings), **arrays)(x)
 
     def linear(self, x, name, out):
         shape = (out, x.shape[-1])

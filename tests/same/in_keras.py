@@ -44,24 +44,12 @@ class Builder:
         return self.layer(layer, x, weight.transpose(2, 3, 1, 0), *biases)
 
     def norm(self, x, name):
-        n = (x.shape[-1],)
-        return self.layer(
-            L.BatchNormalization(epsilon=EPSILON, name=name),
-            x,
-            self.weights.get(f"{name}.weight", n, 1, 0.3),
-            self.weights.get(f"{name}.bias", n, 0, 0.3),
-            self.weights.get(f"{name}.mean", n, 0, 0.3),
-            self.weights.get(f"{name}.var", n, 1, 0.2),
-        )
+        layer = L.BatchNormalization(epsilon=EPSILON, name=name)
+        return self.layer(layer, x, *self.weights.of_norm(name, x.shape[-1]))
 
     def layer_norm(self, x, name):
-        n = (x.shape[-1],)
-        return self.layer(
-            L.LayerNormalization(epsilon=EPSILON, name=name),
-            x,
-            self.weights.get(f"{name}.weight", n, 1, 0.3),
-            self.weights.get(f"{name}.bias", n, 0, 0.3),
-        )
+        layer = L.LayerNormalization(epsilon=EPSILON, name=name)
+        return self.layer(layer, x, *self.weights.of_norm(name, x.shape[-1])[:2])
 
     def linear(self, x, name, out):
         weight = self.weights.kernel(f"{name}.weight", (out, x.shape[-1]))

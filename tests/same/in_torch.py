@@ -43,24 +43,18 @@ class Net(nn.Module):
         )(x)
 
     def norm(self, x, name):
-        n = (x.shape[1],)
-        return self.layer(
-            name,
-            lambda: nn.BatchNorm2d(*n, eps=EPSILON),
-            weight=lambda: self.weights.get(f"{name}.weight", n, 1, 0.3),
-            bias=lambda: self.weights.get(f"{name}.bias", n, 0, 0.3),
-            running_mean=lambda: self.weights.get(f"{name}.mean", n, 0, 0.3),
-            running_var=lambda: self.weights.get(f"{name}.var", n, 1, 0.2),
-        )(x)
+        n, parts = x.shape[1], ("weight", "bias", "running_mean", "running_var")
+        return self.normed(x, name, lambda: nn.BatchNorm2d(n, EPSILON), n, parts)
 
     def layer_norm(self, x, name):
-        n = (x.shape[-1],)
-        return self.layer(
-            name,
-            lambda: nn.LayerNorm(*n, eps=EPSILON),
-            weight=lambda: self.weights.get(f"{name}.weight", n, 1, 0.3),
-            bias=lambda: self.weights.get(f"{name}.bias", n, 0, 0.3),
-        )(x)
+        n = x.shape[-1]
+        return self.normed(x, name, lambda: nn.LayerNorm(n, EPSILON), n, ("weight", "bias"))
+
+    def normed(self, x, name, make, n, parts):
+        def content(at):
+            return lambda: self.weights.of_norm(name, n)[at]
+
+        return self.layer(name, make, **{part: content(at) for at, part in enumerate(parts)})(x)
 
     def linear(self, x, name, out):
         shape = (out, x.shape[-1])

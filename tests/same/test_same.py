@@ -60,7 +60,7 @@ def groups(framework, session):
     }
 
 
-LARGE = "resnet18", "mobilenet_v2"
+LARGE = "resnet18", "mobilenet_v2", "densenet"
 
 
 @pytest.fixture(
@@ -101,8 +101,7 @@ def test_groups_scores_and_pruned_outputs_are_the_same(same):
         np.testing.assert_allclose(theirs, mine, atol=1e-4 * mine.std())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["densenet"])
+@pytest.mark.parametrize("name", ["small", pytest.param("densenet", marks=pytest.mark.slow)])
 def test_criteria_of_data_and_obspa_are_the_same(name):
     describe, shape = NETWORKS[name]
     x = np.random.default_rng(2).standard_normal((32, *shape)).astype("f4")

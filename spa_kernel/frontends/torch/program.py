@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from spa_kernel.frontends.torch.capture import (
     watched,
 )
 from spa_kernel.frontends.torch.recorder import DependsOnData, Recorder
-from spa_kernel.frontends.torch.tape import Slot, Stored, Tape
+from spa_kernel.frontends.torch.tape import Slot, Step, Stored, Tape
 from spa_kernel.frontends.torch.tracker import Tracker
 from spa_kernel.graph.ir import Graph, Node, Value
 from spa_kernel.obspa.program import Program, State
@@ -105,11 +105,21 @@ class TorchProgram(Program):
         with torch.no_grad():
             while state.next < len(tape.steps):
                 self._step(state)
-        return [state.live[slot] for slot in tape.outputs]
+        return [self._tensor(state, slot) for slot in tape.outputs]
 
     def _step(self, state: State) -> None:
         tape: Tape = state.tape
         step = tape.steps[state.next]
+        if not any(slot in tape.anew for slot in step.outs):
+            for slot, tensor in zip(step.outs, self._called(step, state), strict=True):
+                if slot is not None:
+                    state.live[slot] = tensor
+        for slot in tape.ends.get(state.next, ()):
+            state.live.pop(slot, None)
+        state.next += 1
+
+    def _called(self, step: Step, state: State) -> Sequence[Any]:
+        """What a call makes."""
         args, kwargs = self._filled(step.args, state), self._filled(step.kwargs, state)
         try:
             result = step.func(*args, **kwargs)
@@ -118,17 +128,20 @@ class TorchProgram(Program):
                 raise
             # Real tensors may lie in memory in another order than those of the recording.
             result = args[0].reshape(args[1])
-        results = result if isinstance(result, tuple | list) else [result]
-        for slot, tensor in zip(step.outs, results, strict=True):
-            if slot is not None:
-                state.live[slot] = tensor
-        for slot in tape.ends.get(state.next, ()):
-            state.live.pop(slot, None)
-        state.next += 1
+        return result if isinstance(result, tuple | list) else [result]
+
+    def _tensor(self, state: State, slot: int) -> torch.Tensor:
+        """What a slot holds."""
+        tape: Tape = state.tape
+        if slot not in tape.anew:
+            return state.live[slot]
+        number, position = tape.anew[slot]
+        tensor: torch.Tensor = self._called(tape.steps[number], state)[position]
+        return tensor
 
     def _filled(self, template: Any, state: State) -> Any:
         if isinstance(template, Slot):
-            return state.live[template.number]
+            return self._tensor(state, template.number)
         if isinstance(template, Stored):
             return self.stored[template.name]
         if isinstance(template, list):
@@ -151,7 +164,7 @@ class TorchProgram(Program):
             return self.stored[value.name]
         # What a call reads may have been looked at anew as a part of this very call.
         slot = tape.slot(value, state.next + (tape.step(node) == state.next))
-        return None if slot is None else state.live.get(slot)
+        return self._found(state, slot)
 
     def node(self, state: State, node: int) -> tuple[Node, dict[Value, Node]]:
         tape: Tape = state.tape
@@ -163,8 +176,11 @@ class TorchProgram(Program):
 
     def result(self, state: State, node: int) -> torch.Tensor | None:
         tape: Tape = state.tape
-        slot = tape.slot(tape.nodes[node].outputs[0], state.next)
-        return None if slot is None else state.live.get(slot)
+        return self._found(state, tape.slot(tape.nodes[node].outputs[0], state.next))
+
+    def _found(self, state: State, slot: int | None) -> torch.Tensor | None:
+        known = slot is not None and (slot in state.tape.anew or slot in state.live)
+        return self._tensor(state, slot) if slot is not None and known else None
 
 
 def leaves(value: Any) -> list[torch.Tensor]:

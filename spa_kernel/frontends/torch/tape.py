@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch._ops import OpOverload
 
 from spa_kernel.frontends.torch.attributes import stored_tensors
 from spa_kernel.frontends.torch.decisions import Decisions
@@ -60,6 +61,10 @@ class Tape(Recorder):
         Who makes what is worked out from stored tensors alone, and who all else.
     ends : dict of int to list of int
         For each step the slots that no later one needs.
+    anew : dict of int to (int, int)
+        Slots that hold what is worked out from stored tensors alone, such as a kernel's transpose:
+        the step that makes them and which of its results they are. They are worked out whenever
+        they are read, as the stored tensors may have changed meanwhile.
     """
 
     def __init__(self, model: nn.Module, real: bool, decisions: Decisions | None = None) -> None:
@@ -70,6 +75,7 @@ class Tape(Recorder):
         self.made: dict[Value, Node] = {}
         self.makers: dict[Value, Node] = {}
         self.ends: dict[int, list[int]] = {}
+        self.anew: dict[int, tuple[int, int]] = {}
         self._slots: dict[int, int] = {}
         self._held: list[torch.Tensor] = []
         self._births: dict[Value, tuple[int, int]] = {}
@@ -166,6 +172,7 @@ class Tape(Recorder):
         last = {s: i for i, step in enumerate(self.steps) for s in step.outs if s is not None}
         for i, step in enumerate(self.steps):
             last.update(dict.fromkeys(slots((step.args, step.kwargs)), i))
+        self.anew = anew(self.steps)
         outputs = [self._births.get(value) for value in self.graph.outputs]
         self.outputs = [born[0] for born in outputs if born is not None]
         for slot, number in last.items():
@@ -201,13 +208,54 @@ def lasting(nodes: list[Node]) -> Iterator[tuple[str, int]]:
         yield "product" if node.op in PRODUCTS else node.op, i
 
 
+def anew(steps: list[Step]) -> dict[int, tuple[int, int]]:
+    """Which slots hold what is worked out from stored tensors alone, see `Tape`."""
+    banned = set[str]()
+    while True:
+        found: dict[int, tuple[int, int]] = {}
+        origins: dict[int, set[str]] = {}
+        written = set[str]()
+        for number, step in enumerate(steps):
+            read = list(operands((step.args, step.kwargs)))
+            names = {r.name for r in read if isinstance(r, Stored)}
+            for r in read:
+                if isinstance(r, Slot):
+                    names |= origins.get(r.number, set())
+            if writes(step.func):
+                # What a call writes into is not what it was before, nor is what shares its memory.
+                written |= names
+                continue
+            known = all(isinstance(r, Stored) or r.number in found for r in read)
+            if read and known and repeats(step.func) and not names & banned:
+                for position, slot in enumerate(step.outs):
+                    if slot is not None:
+                        found[slot], origins[slot] = (number, position), names
+        if not written - banned:
+            return found
+        banned |= written
+
+
+def writes(func: Any) -> bool:
+    return isinstance(func, OpOverload) and func._schema.is_mutable
+
+
+def repeats(func: Any) -> bool:
+    """Whether a call gives the same whenever it is made."""
+    return isinstance(func, OpOverload) and torch.Tag.nondeterministic_seeded not in func.tags
+
+
 def slots(value: Any) -> Iterator[int]:
     """The slots in a call's arguments."""
-    if isinstance(value, Slot):
-        yield value.number
+    return (found.number for found in operands(value) if isinstance(found, Slot))
+
+
+def operands(value: Any) -> Iterator[Slot | Stored]:
+    """The tensors in a call's arguments, but for constants."""
+    if isinstance(value, Slot | Stored):
+        yield value
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from slots(inner)
-    elif isinstance(value, list) or (isinstance(value, tuple) and not isinstance(value, Stored)):
+            yield from operands(inner)
+    elif isinstance(value, list | tuple):
         for inner in value:
-            yield from slots(inner)
+            yield from operands(inner)
