@@ -24,8 +24,7 @@ def test_one_version():
 
 
 def test_the_bundle_is_fresh(labextension):
-    if not labextension.BUNDLE.is_dir():
-        pytest.skip("the side panel is not built: python scripts/labextension.py")
+    assert labextension.BUNDLE.is_dir(), "no side panel: python scripts/labextension.py"
     assert labextension.is_fresh(), "the bundle is stale: python scripts/labextension.py"
 
 

@@ -48,7 +48,7 @@ class Session(Rich):
 
     @property
     def framework(self) -> str:
-        """``"torch"``, ``"onnx"``, ``"keras"`` or ``"jax"``."""
+        """``"torch"``, ``"onnx"`` (TensorFlow too), ``"keras"``, ``"jax"`` or ``"mxnet"``."""
         return self.backend.framework
 
     @property

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pytest
-
-pytest.importorskip("jax")
-pytest.importorskip("flax")
-
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pytest
 from flax.core import freeze
 from jax_masked import differs, masked_params
 

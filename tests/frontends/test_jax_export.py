@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-
-pytest.importorskip("jax")
-pytest.importorskip("flax")
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 import onnx
 import onnxruntime as ort
+import pytest
 from flax import nnx
 from jax_networks import Attention, Convs, Tokens, shaken
 

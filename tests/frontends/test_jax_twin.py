@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pytest
-import torch
-from torch import nn
-
-pytest.importorskip("jax")
-pytest.importorskip("flax")
-
 import jax
 import jax.numpy as jnp
+import numpy as np
+import torch
 from flax import nnx
 from jax_networks import Convs
+from torch import nn
 
 import spa_kernel as spa
 

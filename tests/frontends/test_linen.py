@@ -5,15 +5,11 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-import numpy as np
-import pytest
-
-pytest.importorskip("jax")
-pytest.importorskip("flax")
-
 import jax
 import jax.numpy as jnp
 import jax_networks
+import numpy as np
+import pytest
 from flax import linen as nn
 from flax import nnx
 from flax.core import freeze

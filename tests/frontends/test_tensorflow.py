@@ -96,7 +96,7 @@ def test_without_tensorflow_it_says_what_to_install(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_keras_on_tensorflow():
     """Keras takes one framework per process."""
-    files = ["test_keras.py", "test_keras_subclassed.py", "test_keras_tensorflow.py"]
+    files = ["test_keras.py", "test_keras_subclassed.py", "keras_on_tensorflow.py"]
     which = "not (jax or groups_and_scores)"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *(str(HERE / file) for file in files), "-k", which],

@@ -1,10 +1,6 @@
 """A function and its parameters in JAX are a model, in one variable."""
 
 import numpy as np
-import pytest
-
-pytest.importorskip("jax")
-pytest.importorskip("flax")
 
 
 def apply(params, x):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
+from spa_kernel.frontends.jax.contraction import equation
 from spa_kernel.frontends.jax.convert import Call, primitive
 from spa_kernel.graph.ir import Value
 
@@ -19,22 +19,8 @@ REDUCTIONS = {
 @primitive("dot_general")
 def dot_general(call: Call) -> Any:
     a, b = call.value(0), call.value(1)
-    (mine, other), (batch_a, batch_b) = call.params["dimension_numbers"]
-    letters = iter(ascii_letters)
-    left, right = [""] * a.ndim, [""] * b.ndim
-    result = []
-    for i, j in zip(batch_a, batch_b, strict=True):
-        left[i] = right[j] = next(letters)
-        result.append(left[i])
-    for i, j in zip(mine, other, strict=True):
-        left[i] = right[j] = next(letters)
-    for term in (left, right):
-        for i, letter in enumerate(term):
-            if not letter:
-                term[i] = next(letters)
-                result.append(term[i])
-    equation = f"{''.join(left)},{''.join(right)}->{''.join(result)}"
-    return call.emit("Einsum", (a, b), equation=equation)
+    written = equation(call.params["dimension_numbers"], (a.ndim, b.ndim))
+    return call.emit("Einsum", (a, b), equation=written)
 
 
 @primitive("conv_general_dilated")

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from spa_kernel.frontends.keras.called import Called
 from spa_kernel.frontends.keras.capture import Captured, Edit, Held
 from spa_kernel.graph.ir import Value
 
@@ -35,7 +36,7 @@ class Opaque(Exception):
     """The call does something that its converter does not know."""
 
 
-class Call:
+class Call(Called):
     """A layer, its inputs, and what the example gives; writes nodes.
 
     Parameters
@@ -71,16 +72,6 @@ class Call:
     def shape(self) -> tuple[int, ...]:
         """Of the first output, as Keras has it."""
         return tuple(int(n) for n in self.reals[0].shape)
-
-    @property
-    def rank(self) -> int:
-        """Of the first input."""
-        return len(self.inputs[0].real.shape)
-
-    @property
-    def last(self) -> bool:
-        """Whether channels are the last axis of images."""
-        return bool(getattr(self.layer, "data_format", "channels_last") == "channels_last")
 
     def emit(
         self, op: str, inputs: Sequence[Value | None], shape: Sequence[int], **attrs: Any

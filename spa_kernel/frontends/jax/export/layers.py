@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
+from spa_kernel.frontends.jax.contraction import equation
 from spa_kernel.frontends.jax.export.call import Call, primitive
 from spa_kernel.frontends.jax.export.shapes import flipped, padded
 from spa_kernel.frontends.jax.export.sizes import Bound
@@ -17,30 +17,15 @@ from spa_kernel.frontends.jax.export.tensors import Tensor, constant
 def dot_general(call: Call) -> list[Tensor]:
     dtype = call.dtype
     a, b = (call.sheet.cast(call.x(i), dtype) for i in (0, 1))
-    (mine, other), (batch_a, batch_b) = [
-        [list(map(int, axes)) for axes in pair] for pair in call.param("dimension_numbers")
-    ]
+    numbers = [[list(map(int, axes)) for axes in pair] for pair in call.param("dimension_numbers")]
+    (mine, other), (batch_a, batch_b) = numbers
     k = len(batch_a)
     leading = batch_a == batch_b == list(range(k))
     # Each batch axis goes with its own one, as MatMul has it.
     free = a.ndim - k - 1 == 1 if k else a.ndim > 1
     if leading and mine == [a.ndim - 1] and other == [k] and b.ndim == k + 2 and free:
         return call.node("MatMul", (a, b))
-    letters = iter(ascii_letters)
-    left, right = [""] * a.ndim, [""] * b.ndim
-    result = []
-    for i, j in zip(batch_a, batch_b, strict=True):
-        left[i] = right[j] = next(letters)
-        result.append(left[i])
-    for i, j in zip(mine, other, strict=True):
-        left[i] = right[j] = next(letters)
-    for term in (left, right):
-        for i, letter in enumerate(term):
-            if not letter:
-                term[i] = next(letters)
-                result.append(term[i])
-    equation = f"{''.join(left)},{''.join(right)}->{''.join(result)}"
-    return call.node("Einsum", (a, b), equation=equation)
+    return call.node("Einsum", (a, b), equation=equation(numbers, (a.ndim, b.ndim)))
 
 
 @primitive("conv_general_dilated")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from onnx import helper
 
+from spa_kernel.frontends.keras.called import Called
 from spa_kernel.frontends.keras.capture import unset
 from spa_kernel.frontends.onnx.writer import Writer
 
@@ -52,7 +53,7 @@ def turned(writer: Writer, value: str | None, perm: Sequence[int], place: str) -
     return made
 
 
-class Call:
+class Call(Called):
     """A layer or operation, what it is called with, and what that makes; writes nodes.
 
     Parameters
@@ -111,16 +112,6 @@ class Call:
     def dtype(self) -> str:
         """Of the first output."""
         return str(self.reals[0].dtype)
-
-    @property
-    def rank(self) -> int:
-        """Of the first input."""
-        return len(self.inputs[0].real.shape)
-
-    @property
-    def last(self) -> bool:
-        """Whether channels are the last axis of images."""
-        return bool(getattr(self.layer, "data_format", "channels_last") == "channels_last")
 
     @property
     def image_shape(self) -> tuple[Any, ...]:

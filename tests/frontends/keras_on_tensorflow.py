@@ -1,13 +1,12 @@
-"""What is special to Keras on TensorFlow: functions that were compiled, and SavedModels."""
+"""What is special to Keras on TensorFlow: functions that were compiled, and SavedModels.
+
+Run by test_tensorflow.py in a process of its own, as Keras takes one framework per process.
+"""
 
 import numpy as np
-import pytest
-from keras_networks import batch, filled, keras, predicted, residual, same, sequential
+from keras_networks import batch, filled, predicted, residual, same, sequential
 
 import spa_kernel as spa
-
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("run by test_keras_on_tensorflow, in a process of its own", allow_module_level=True)
 
 
 def test_what_was_compiled_for_other_sizes_is_forgotten():
