@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -281,3 +282,26 @@ def test_a_weight_that_is_turned_before_its_use_is_read_when_it_is_used() -> Non
         ends.append(output(model, data[0]))
     np.testing.assert_allclose(*costs, rtol=1e-4)
     same(*ends)
+
+
+class LooksAtNumbers(nn.Module):
+    """Has to be recorded on real tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 12), nn.Linear(12, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.a(x).unflatten(-1, (2, 6)).flatten(-2)
+        out: torch.Tensor = self.b(x.relu() if bool((x > -1e9).all()) else x)
+        return out
+
+
+def test_a_recording_lets_go_of_what_was_computed() -> None:
+    program, batch = program_of(LooksAtNumbers(), torch.randn(3, 6)), torch.randn(37, 6)
+    state = program.begin(batch)
+    assert state.tape.real
+    gc.collect()
+    known = {id(t) for t in (batch, *state.live.values())}
+    tensors = [o for o in gc.get_objects() if type(o) is torch.Tensor and id(o) not in known]
+    assert not [tuple(t.shape) for t in tensors if t.shape[:1] == (37,)]

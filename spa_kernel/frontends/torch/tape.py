@@ -11,7 +11,9 @@ from torch._ops import OpOverload
 
 from spa_kernel.frontends.torch.attributes import stored_tensors
 from spa_kernel.frontends.torch.decisions import Decisions
+from spa_kernel.frontends.torch.filled import Filled
 from spa_kernel.frontends.torch.recorder import Recorder
+from spa_kernel.frontends.torch.views import Views
 from spa_kernel.graph.ir import Node, Value
 from spa_kernel.products.uses import PRODUCTS
 from spa_kernel.products.ways import from_weights
@@ -178,8 +180,10 @@ class Tape(Recorder):
         for slot, number in last.items():
             if slot not in self.outputs:
                 self.ends.setdefault(number, []).append(slot)
-        for kept in (self._held, self._alive, self._slots, self._values, self._twins):
-            kept.clear()
+        kept = self._held, self._alive, self._slots, self._values, self._twins, self._copies
+        for holding in (*kept, self._arguments):
+            holding.clear()
+        self._views, self.filled = Views(), Filled()
         return [op for op, _ in own] == [op for op, _ in others]
 
     def step(self, node: int) -> int:
