@@ -52,6 +52,7 @@ def test_operators_of_one_operand(op: str) -> None:
 
 FORMS = [
     "y = LeakyRelu <alpha = 0.3> (x)",
+    "b = Constant <value_float = -0.5> () low = CastLike (b, x) y = Clip (x, low)",
     "y = HardSigmoid <alpha = 0.16666667, beta = 0.5> (x)",
     "y = Shrink <lambd = 0.2, bias = 0.1> (x)",
     "y = LRN <size = 3> (x)",

@@ -37,7 +37,6 @@ class Mending:
     def __init__(
         self, model: onnx.ModelProto, given: Given, coupling: Coupling, data: Any, foreign: bool
     ) -> None:
-        self.given = given
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
         dense = OnnxProgram(Captured(copy, given))
@@ -47,10 +46,13 @@ class Mending:
         if foreign:
             self.beside.adapt()
 
-    def carry_out(self, model: onnx.ModelProto, removed: np.ndarray) -> dict[str, np.ndarray]:
-        """The new content of stored tensors of the model, which has been pruned meanwhile."""
-        pruned = OnnxProgram(Captured(model, self.given))
+    def carry_out(
+        self, model: onnx.ModelProto, inputs: Given, removed: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], list[str]]:
+        """As `spa_kernel.frontends.twins.TwinMending.carry_out`."""
+        pruned = OnnxProgram(Captured(model, inputs))
         changed = self.beside.reconstruct(
             pruned, removed, lambda _, dense: pruned.begin(dense.live)
         )
-        return {name: to_numpy(pruned.stored[name]) for name in sorted(changed)}
+        found = {name: to_numpy(pruned.stored[name]) for name in sorted(changed)}
+        return found, self.beside.notes

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spa_kernel.frontends.onnx.twin.registry import Call, operator
+from spa_kernel.frontends.onnx.twin.registry import Call, Known, operator
 
 CONV: Any = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSED: Any = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -48,8 +49,16 @@ def padded(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
     return F.pad(x, flat, value=value) if any(flat) else x
 
 
-@operator("Conv")
-def conv(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+def added(call: Call, bias: Tensor | Known | None) -> Tensor | None:
+    """A bias; exporters write zeros where a layer has none."""
+    if isinstance(bias, np.ndarray):
+        return call.tensor(bias) if bias.any() else None
+    return bias
+
+
+@operator("Conv", either=(2,))
+def conv(call: Call, x: Tensor, weight: Tensor, bias: Tensor | Known | None = None) -> Any:
+    bias = added(call, bias)
     kernel = list(weight.shape[2:])
     if len(kernel) not in CONV:
         raise call.refuse(f"it has {len(kernel)} axes in space")
@@ -62,8 +71,11 @@ def conv(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> A
     return CONV[len(kernel)](x, weight, bias, strides, each, dilations, groups)
 
 
-@operator("ConvTranspose")
-def conv_transpose(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+@operator("ConvTranspose", either=(2,))
+def conv_transpose(
+    call: Call, x: Tensor, weight: Tensor, bias: Tensor | Known | None = None
+) -> Any:
+    bias = added(call, bias)
     kernel, space = list(weight.shape[2:]), x.shape[2:]
     if len(kernel) not in TRANSPOSED:
         raise call.refuse(f"it has {len(kernel)} axes in space")

@@ -29,7 +29,7 @@ from spa_kernel.frontends.onnx.twin import (  # noqa: F401 (they register operat
     sequences,
     shapes,
 )
-from spa_kernel.frontends.onnx.twin.dtypes import to_tensor
+from spa_kernel.frontends.onnx.twin.dtypes import to_array, to_tensor
 from spa_kernel.frontends.onnx.twin.host import Host, sizes
 from spa_kernel.frontends.onnx.twin.names import place
 from spa_kernel.frontends.onnx.twin.norms import layer, norms
@@ -229,6 +229,12 @@ class Twin(nn.Module):
             return [values[name] for name in body.outputs]
         if call.op in ("Shape", "Size") and not isinstance(given[0], list):
             return [sizes(node, given[0].shape)]
+        if call.op == "CastLike" and isinstance(given[0], np.ndarray):
+            # Of the other operand only the type matters, which may be an activation's.
+            like = given[1]
+            if isinstance(like, torch.Tensor):
+                like = to_array(torch.empty(0, dtype=like.dtype))
+            return [given[0].astype(like.dtype)]
         if all(v is None or isinstance(v, np.ndarray) for v in given) and given:
             found = self._program.host.evaluate(node, given)
             if found is not None:
