@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from spa_kernel.errors import (
     UnsupportedOperator,
 )
 from spa_kernel.frontends.backend import Change, Verification
+from spa_kernel.frontends.onnx.beside import is_large, save_beside
 from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph
 from spa_kernel.frontends.onnx.inputs import given_inputs
 from spa_kernel.frontends.onnx.quantised import Quantised, dequantised, quantised_weights
+from spa_kernel.frontends.onnx.run import Light, Ran, random_inputs
 from spa_kernel.frontends.onnx.soundness import check_sound
 from spa_kernel.frontends.onnx.tensors import Tensors
 from spa_kernel.frontends.onnx.timing import OnnxTimed
@@ -31,6 +34,8 @@ from spa_kernel.graph.ir import Graph
 from spa_kernel.surgery.after import After
 
 if TYPE_CHECKING:
+    from spa_kernel.frontends.onnx.mending import Mending
+    from spa_kernel.frontends.twins import TwinMending
     from spa_kernel.surgery.onnx_edits import OnnxChange
 
 Signature = tuple[object, ...]
@@ -73,7 +78,8 @@ class OnnxBackend(TwinnedBackend):
         content = self._tensors.array(name)
         if name in self._quantised:
             content = dequantised(content, self._quantised[name], self._tensors)
-        return content.astype(np.float64 if content.dtype == np.float64 else np.float32)
+        wanted = np.float64 if content.dtype == np.float64 else np.float32
+        return content.astype(wanted, copy=False)
 
     def apply(
         self, coupling: Coupling, removed: np.ndarray, *, verify: bool = True, optimizer: Any = None
@@ -94,8 +100,21 @@ class OnnxBackend(TwinnedBackend):
         splices = Surgeon(captured, base, after).splices()
         if base is not self.model:
             splices = [*written_out(self.model, base), *splices]
-        original = masked(captured, base, after) if verify else None
         change = OnnxChange(self.model, splices, self.check, self._settled)
+        original = None
+
+        def unpruned() -> Light:
+            change.undo()
+            try:
+                return masked(captured, base, after)
+            finally:
+                change.redo()
+
+        if verify:
+            # Before the prune, so that its weights and those of the copy for undo, which are as
+            # many, are not held at the same time.
+            feeds = random_inputs(base, captured.shapes, captured.given)
+            original = Ran(masked(captured, base, after), feeds, unpruned)
         change.commit()
         self._change = change
         if original is None:
@@ -103,7 +122,7 @@ class OnnxBackend(TwinnedBackend):
         try:
             return change, onnx_verify.verify(self.model, original, captured, after)
         except BaseException:
-            change.revert()
+            change.undo()
             raise
 
     @property
@@ -145,18 +164,28 @@ class OnnxBackend(TwinnedBackend):
         from spa_kernel.surgery.onnx import contents
 
         self._in_floats()
-        pending = Mending(self.model, self._given, coupling, data, foreign)
+        pending: TwinMending | Mending
+        try:
+            pending = self.twin(coupling).mending(data, foreign)
+        except UnsupportedOperator:
+            pending = Mending(self.model, self._given, coupling, data, foreign)
 
         def mend(removed: np.ndarray) -> list[str]:
             assert self._change is not None
-            found = pending.carry_out(self.model, removed)
+            found, notes = pending.carry_out(self.model, self._given, removed)
             self._change.extend(contents(self.model, found))
-            return pending.beside.notes
+            return notes
 
         return mend
 
     def as_onnx(self) -> onnx.ModelProto:
         return self.model
+
+    def export(self, path: Path) -> None:
+        if is_large(self.model):
+            save_beside(self.model, Path(path))
+        else:
+            super().export(path)
 
     @property
     def feeds(self) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -59,6 +59,54 @@ class Light:
     ) -> list[np.ndarray]:
         """Outputs (or the named ones), as by `Runner`."""
         return Runner(self.model).run({**feeds, **self.weights}, names)
+
+    def inside(self, feeds: dict[str, np.ndarray], name: str) -> np.ndarray:
+        """A value on the way to the outputs."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        model.graph.output.append(onnx.ValueInfoProto(name=name))
+        return Light(model, self.weights).run(feeds, [name])[0]
+
+
+class Ran(Light):
+    """A model that was run while it was there: what came out, without the weights.
+
+    Parameters
+    ----------
+    light : Light
+    feeds : dict
+        What it is run on now.
+    again : callable
+        Makes the model anew, should it be run on anything else.
+    """
+
+    def __init__(
+        self, light: Light, feeds: dict[str, np.ndarray], again: Callable[[], Light]
+    ) -> None:
+        super().__init__(light.model, {})
+        self._feeds, self._again = feeds, again
+        self._outputs: list[np.ndarray] = []
+        self._failed: Exception | None = None
+        try:
+            # Copies, as what onnxruntime gives back keeps all memory of its session.
+            self._outputs = [array.copy() for array in light.run(feeds)]
+        except Exception as error:
+            self._failed = error.with_traceback(None)
+            self._failed.__context__ = None  # frames of both would hold the weights
+
+    def run(
+        self, feeds: dict[str, np.ndarray], names: Sequence[str] | None = None
+    ) -> list[np.ndarray]:
+        """What came out, if these are the feeds that it was run on."""
+        same = all(np.array_equal(feeds[name], array) for name, array in self._feeds.items())
+        if names is not None or not same:
+            return self._again().run(feeds, names)
+        if self._failed is not None:
+            raise self._failed
+        return self._outputs
+
+    def inside(self, feeds: dict[str, np.ndarray], name: str) -> np.ndarray:
+        return self._again().inside(feeds, name)
 
 
 class Runner:

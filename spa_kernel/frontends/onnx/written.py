@@ -10,6 +10,7 @@ from onnx import helper, inliner, shape_inference
 
 from spa_kernel.errors import CaptureError
 from spa_kernel.frontends.onnx import infer
+from spa_kernel.frontends.onnx.beside import without_weights
 from spa_kernel.frontends.onnx.folding import shape_of
 from spa_kernel.frontends.onnx.soundness import subgraphs
 from spa_kernel.frontends.onnx.tensors import Tensors
@@ -34,10 +35,17 @@ def inline(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     written = model
     if model.functions:
+        # The inliner takes what protocol buffers hold in one piece: names, but no weights.
+        light = without_weights(model)
+        light.graph.initializer.extend(
+            onnx.TensorProto(name=t.name, data_type=t.data_type) for t in model.graph.initializer
+        )
         try:
-            written = inliner.inline_local_functions(model)
+            written = inliner.inline_local_functions(light)
         except Exception as error:
             raise CaptureError(f"the model's functions cannot be written out: {error}") from error
+        del written.graph.initializer[:]
+        written.graph.initializer.MergeFrom(model.graph.initializer)
     while found := list(settled_branches(written)):
         if written is model:
             written = onnx.ModelProto()
