@@ -2,7 +2,7 @@
 # MXNet for its tests, in a folder of its own beside .venv: it asks for a NumPy that is older than
 # ours, and does without (docs/mxnet.md). Another Python than .venv's may be given. Afterwards:
 #
-#     PYTHONPATH=.venv-mxnet .venv/bin/python -m pytest -m mxnet tests/frontends/test_mxnet*.py
+#     PYTHONPATH=.venv-mxnet .venv/bin/python -m pytest -m mxnet tests/*/test_mxnet*.py
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${1:-.venv/bin/python}

@@ -24,11 +24,11 @@ class Residual(nn.HybridBlock):
 
 
 class Reshaped(nn.HybridBlock):
-    """Tokens in the middle, of a width that is written in the code, if it is given."""
+    """Tokens in the middle, with the sizes that are given written in the code."""
 
-    def __init__(self, width: int = 0, **kwargs: Any) -> None:
+    def __init__(self, width: int = 0, batch: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.width = width
+        self.width, self.batch = width, batch
         with self.name_scope():
             self.stem = nn.Conv2D(16, 3, padding=1)
             self.wide = nn.Dense(24, flatten=False, activation="relu")
@@ -36,7 +36,7 @@ class Reshaped(nn.HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         x = F.relu(self.stem(x))
-        x = F.transpose(F.reshape(x, shape=(0, self.width or 0, -1)), axes=(0, 2, 1))
+        x = F.transpose(F.reshape(x, shape=(self.batch, self.width, -1)), axes=(0, 2, 1))
         return self.head(self.wide(x))
 
 
@@ -54,6 +54,19 @@ class Two(nn.HybridBlock):
         x = F.tanh(self.norm(self.left(x) * F.sigmoid(self.right(y))))
         other = self.other(x)
         return self.one(F.relu(other)), other
+
+
+class Regions(nn.HybridBlock):
+    """A picture, and boxes to be cut out of it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.stem, self.head = nn.Conv2D(8, 3, padding=1), nn.Dense(4)
+
+    def hybrid_forward(self, F: Any, x: Any, boxes: Any) -> Any:
+        x = F.contrib.ROIAlign(F.relu(self.stem(x)), boxes, (3, 3), 0.5, sample_ratio=2)
+        return self.head(x * 0.5)
 
 
 def convs() -> Any:
@@ -92,11 +105,11 @@ def built(name: str) -> tuple[Any, list[Any]]:
     return filled(make(), shapes)
 
 
-def filled(net: Any, shapes: list[tuple[int, ...]]) -> tuple[Any, list[Any]]:
+def filled(net: Any, shapes: list[tuple[int, ...]], *more: Any) -> tuple[Any, list[Any]]:
     mx.random.seed(0)
     net.initialize(mx.init.Xavier())
     rng = np.random.default_rng(0)
-    inputs = [mx.nd.array(rng.standard_normal(shape)) for shape in shapes]
+    inputs = [*(mx.nd.array(rng.standard_normal(shape)) for shape in shapes), *more]
     net(*inputs)
     for name, parameter in net.collect_params().items():
         if not name.endswith("weight"):

@@ -6,7 +6,19 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from mxnet_networks import NETWORKS, Reshaped, Two, built, contents, filled, mx, nn, outputs, same
+from mxnet_networks import (
+    NETWORKS,
+    Regions,
+    Reshaped,
+    Two,
+    built,
+    contents,
+    filled,
+    mx,
+    nn,
+    outputs,
+    same,
+)
 
 import spa_kernel as spa
 from spa_kernel.errors import CaptureError, InfeasibleTarget, SpaError, StaleSession
@@ -137,6 +149,29 @@ def test_export_to_onnx(tmp_path):
     feeds = {f"data{at}": array.asnumpy() for at, array in enumerate(inputs)}
     for a, b in zip(model.run(None, feeds), outputs(net, inputs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    # A batch of another size.
+    alone = {name: array[:1] for name, array in feeds.items()}
+    for a, b in zip(model.run(None, alone), outputs(net, inputs), strict=True):
+        np.testing.assert_allclose(a, b[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_numbers_of_the_code_are_no_weights():
+    boxes = mx.nd.array([[0, 1, 1, 8, 8], [1, 2, 3, 9, 9]])
+    net, inputs = filled(Regions(), [(2, 3, 12, 12)], boxes)
+    session = spa.analyze(net, inputs)
+    assert session.cost[1] == sum(array.size for array in contents(net).values())
+    assert session.prune(criterion="l1", ratio=0.4).verification.ok
+
+
+def test_a_batch_size_in_the_code_stays():
+    net, inputs = filled(Reshaped(batch=2), [(2, 3, 6, 6)])
+    session = spa.analyze(net, inputs)
+    sizes = [
+        i.type.tensor_type.shape.dim[0].dim_value for i in session.backend.as_onnx().graph.input
+    ]
+    assert sizes == [2]
+    data = [inputs[0].repeat(3, axis=0)]
+    assert session.prune(criterion="wanda", ratio=0.3, data=data).verification.ok
 
 
 def test_sizes_in_the_code_stay():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,13 @@ from spa_kernel.errors import (
 from spa_kernel.frontends.backend import Backend, Change, Timed, Verification
 from spa_kernel.frontends.mxnet import mx
 from spa_kernel.frontends.mxnet.change import GluonChange, GluonTimed
-from spa_kernel.frontends.mxnet.comparing import agree, convolutions, difference, same
+from spa_kernel.frontends.mxnet.comparing import (
+    agree,
+    convolutions,
+    difference,
+    for_batches,
+    same,
+)
 from spa_kernel.frontends.mxnet.exported import exported, leaves, traced
 from spa_kernel.frontends.mxnet.inputs import SUFFIX, batches, given_inputs, opened
 from spa_kernel.frontends.mxnet.sizes import Swaps, forget, resize
@@ -53,14 +59,15 @@ class GluonBackend(Backend):
         if mx.util.is_np_array():
             raise CaptureError("MXNet's NumPy arrays are switched on: call mx.npx.reset_np() first")
         self._inputs = given_inputs(self.model, inputs)
-        expected = self._run()
-        self._twin = OnnxBackend(self._export(), self._inputs)
+        expected, model = self._run(self._inputs), self._export()
         try:
-            agree(expected, self._twin.model, self._inputs)
+            agree(expected, model, self._inputs)
         except Exception as error:
             raise CaptureError(
                 f"MXNet's exporter does not get {self._called} right: {error}"
             ) from error
+        model = for_batches(model, self._inputs, self._run)
+        self._twin = OnnxBackend(model, self._inputs)
         # What the exporter writes with other content, such as factors of norms that have none.
         self._plain = {
             name for name, array in self._stored().items() if same(array, self._content(name))
@@ -91,7 +98,7 @@ class GluonBackend(Backend):
             resize(self.model, self._contents(pruned), convolutions(pruned), swaps)
             self._compare()
             if verify:
-                agree(self._run(), self._twin.model, self._inputs)
+                agree(self._run(self._inputs), self._twin.model, self._inputs)
         except BaseException as error:
             swaps.swap()
             forget(self.model)
@@ -161,7 +168,7 @@ class GluonBackend(Backend):
             pruned.CopyFrom(twin)
             OnnxBackend(pruned, self._inputs).apply(coupling, removed, verify=False)
             resize(copy, self._stored(pruned), convolutions(pruned), Swaps())
-        return GluonTimed(copy, self._arrays())
+        return GluonTimed(copy, self._arrays(self._inputs))
 
     def check(self) -> None:
         now = self._sizes()
@@ -236,15 +243,15 @@ class GluonBackend(Backend):
     def _symbol(self) -> Any:
         return traced(self.model, list(self._inputs))
 
-    def _arrays(self) -> list[Any]:
+    def _arrays(self, inputs: Mapping[str, np.ndarray]) -> list[Any]:
         first = next(iter(self.model.collect_params().values()), None)
         context = mx.current_context() if first is None else first.list_ctx()[0]
-        return [mx.nd.array(a, ctx=context, dtype=a.dtype) for a in self._inputs.values()]
+        return [mx.nd.array(a, ctx=context, dtype=a.dtype) for a in inputs.values()]
 
-    def _run(self) -> list[np.ndarray]:
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs in inference; parameters whose shapes were left open get them."""
         try:
-            return [output.asnumpy() for output in leaves(self.model(*self._arrays()))]
+            return [output.asnumpy() for output in leaves(self.model(*self._arrays(inputs)))]
         except Exception as error:
             raise CaptureError(f"{self._called} fails on the example input: {error}") from error
 
@@ -307,6 +314,8 @@ class GluonBackend(Backend):
             raise VerificationFailed(
                 f"{self._called} does not follow, so it was put back as it was: {error}"
             ) from error
+        del found.graph.input[:]
+        found.graph.input.extend(self._twin.model.graph.input)
         different = difference(self._twin.model, found, self._inputs)
         if different:
             raise VerificationFailed(

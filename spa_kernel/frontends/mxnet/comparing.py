@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,49 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
     return (
         one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
     )
+
+
+def for_batches(
+    model: onnx.ModelProto,
+    inputs: Mapping[str, np.ndarray],
+    run: Callable[[Mapping[str, np.ndarray]], list[np.ndarray]],
+) -> onnx.ModelProto:
+    """The model for batches of any size, if it computes what the block does on a larger one.
+
+    The exporter writes the sizes of the example. A model that keeps them takes data in pieces of
+    its size, and what is squared batch by batch would come out as another number.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    inputs : dict of str to numpy.ndarray
+        The example.
+    run : callable
+        The outputs of the block.
+    """
+    twice = {name: np.repeat(array, 2, axis=0) for name, array in inputs.items() if array.ndim}
+    sizes = {len(array) for array in twice.values()}
+    if len(sizes) != 1 or len(twice) != len(inputs):
+        return model
+    [size] = sizes
+    free = onnx.ModelProto()
+    free.CopyFrom(model)
+    try:
+        found = run(twice)
+        given = [twice[info.name] for info in free.graph.input]
+        for info, array in zip(
+            [*free.graph.input, *free.graph.output], [*given, *found], strict=True
+        ):
+            for dim, n in zip(info.type.tensor_type.shape.dim, array.shape, strict=True):
+                if n == size and dim.dim_value != n:
+                    dim.dim_param = "batch"
+                elif dim.dim_value != n:
+                    dim.Clear()
+        agree(found, free, twice)
+    except Exception:
+        # Its size is written in the code, or into what the exporter makes of it.
+        return model
+    return free
 
 
 def agree(

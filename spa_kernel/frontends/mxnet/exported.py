@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
+from mxnet.onnx.mx2onnx._op_translations._op_translations_opset13 import get_inputs
 from onnx import helper, numpy_helper
 
 from spa_kernel.errors import CaptureError
@@ -20,7 +22,11 @@ from spa_kernel.frontends.mxnet.imported import lent
 
 OPSET = 13
 """The newest that the exporter writes."""
-IR_VERSION = 7
+WRITTEN = 17
+"""The first with LayerNormalization."""
+IR_VERSION = 8
+BROADCAST = frozenset("Add Sub Mul Div Pow Max Min Where Less Greater Equal".split())
+"""Operators that take a number as well as an array."""
 
 
 def traced(block: Any, names: list[str]) -> Any:
@@ -80,8 +86,14 @@ def exported(
     del graph.output[:]
     graph.output.extend(outputs)
     along_channels(graph, symbol, inputs)
+    written_numbers(graph, parameters)
+    for node in graph.node:
+        if node.op_type == "RoiAlign":
+            # The one operator that means something else in the newer opset.
+            mode = helper.make_attribute("coordinate_transformation_mode", "output_half_pixel")
+            node.attribute.append(mode)
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+        graph, opset_imports=[helper.make_opsetid("", WRITTEN)], ir_version=IR_VERSION
     )
     gammas = unscaled(symbol)
     for tensor in model.graph.initializer:
@@ -116,6 +128,14 @@ def along_channels(graph: onnx.GraphProto, symbol: Any, inputs: Mapping[str, np.
     graph.node.extend(nodes)
 
 
+def written_numbers(graph: onnx.GraphProto, parameters: Mapping[str, Any]) -> None:
+    """Numbers of the code, as in ``x * 0.5``, without an axis: with one they would be weights."""
+    others = {n for node in graph.node if node.op_type not in BROADCAST for n in node.input}
+    for tensor in graph.initializer:
+        if list(tensor.dims) == [1] and tensor.name not in {*parameters, *others}:
+            del tensor.dims[:]
+
+
 def unscaled(symbol: Any) -> set[str]:
     """The factors of batch norms that have none, whatever is stored for them."""
     nodes = json.loads(symbol.tojson())["nodes"]
@@ -138,14 +158,25 @@ def todays_onnx() -> Iterator[None]:
         NP_TYPE_TO_TENSOR_TYPE=by_type,
         TENSOR_TYPE_TO_NP_TYPE={kind: dtype for dtype, kind in by_type.items()},
     )
-    nulls = MXNetGraph.registry_.setdefault(OPSET, {})
+    converters = MXNetGraph.registry_[OPSET]
+    own = {**converters}
     # The check is of the newest opset, which is not the one that is written.
     with lent(onnx, {"mapping": mapping}), lent(onnx.checker, {"check_graph": lambda graph: None}):
-        nulls["null"] = stored_or_fed
+        converters |= {"null": stored_or_fed, "LayerNorm": partial(layer_norm, own["LayerNorm"])}
         try:
             yield
         finally:
-            del nulls["null"]
+            converters.clear()
+            converters.update(own)
+
+
+def layer_norm(written_out: Any, node: Mapping[str, Any], **kwargs: Any) -> Any:
+    """One operator, where MXNet's own converter writes a dozen: as such its axis can be pruned."""
+    name, inputs, attrs = get_inputs(node, kwargs)
+    if attrs.get("axis", "-1") != "-1":
+        return written_out(node, **kwargs)
+    epsilon = float(attrs.get("eps", 1e-5))
+    return [helper.make_node("LayerNormalization", inputs, [name], name, epsilon=epsilon)]
 
 
 def stored_or_fed(node: Mapping[str, Any], **kwargs: Any) -> tuple[list[Any], tuple[Any]]:
