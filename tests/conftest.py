@@ -31,6 +31,14 @@ settings.register_profile(
 settings.load_profile("spa")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """TensorFlow is looked for where its marker is asked for, and must be found there."""
+    if "tensorflow" not in config.option.markexpr:
+        own = [item for item in items if item.get_closest_marker("tensorflow")]
+        items[:] = [item for item in items if item not in own]
+        config.hook.pytest_deselected(items=own)
+
+
 @pytest.fixture(autouse=True)
 def seeds() -> None:
     """Every test starts from the same random numbers."""

@@ -108,12 +108,12 @@ def same_shape(node: Node, axes: tuple[int, ...]) -> Iterator[Statement]:
                 yield Same((out, axis), (x, axis))
 
 
-@operator("ScaledByWidth")
-def scaled(node: Node) -> Iterator[Statement]:
-    """What is multiplied by a number that is worked out from the size of an axis."""
-    x, axis = node.inputs[0], node.attrs["axis"]
+@operator("KeepsSize")
+def keeps_size(node: Node) -> Iterator[Statement]:
+    """A front end knows why an axis must keep its size."""
+    x, axis, why = node.inputs[0], node.attrs["axis"], node.attrs["why"]
     assert x is not None
-    yield Fixed((x, axis), f"{node.where} works its scale out from this size")
+    yield Fixed((x, axis), f"{node.where} {why}")
     yield from same_shape(node, tuple(range(x.ndim)))
 
 

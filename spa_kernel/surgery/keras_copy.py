@@ -152,6 +152,10 @@ class Copy:
                     f"where {content.shape} is left"
                 )
             variable.assign(content)
+        for layer, copy in self.pairs:
+            if isinstance(layer, keras.layers.Normalization):
+                # It computes with what it once made of its weights.
+                copy.mean, copy.variance = layer.mean, layer.variance
 
 
 def written(layer: Any) -> dict[str, Any]:

@@ -1,9 +1,5 @@
 """Keras models: pruned in place, exactly, and taken back bit for bit."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -88,6 +84,23 @@ def test_a_keras_file_is_read(tmp_path):
     session = spa.analyze(str(tmp_path / "net.keras"))
     assert same(session.model.get_weights(), net.get_weights())
     assert session.prune(criterion="l1", ratio=0.4).verification.ok
+
+
+def test_statistics_that_a_model_was_adapted_to(tmp_path):
+    def make():
+        parts = [L.Normalization(name="norm"), L.Flatten(), L.Dense(8, name="one")]
+        return keras.Sequential([keras.Input((4, 4, 3)), *parts, L.Dense(3, name="two")])
+
+    net, x = make(), np.random.default_rng(0).normal(2, 3, (8, 4, 4, 3)).astype(np.float32)
+    net.layers[0].adapt(x)
+    session, before = spa.analyze(net, x), predicted(net, x)
+    assert session.prune(criterion="l1", ratio=0.4).verification.ok
+    expected = predicted(net, x)
+    session.export(tmp_path / "net.onnx")
+    other = spa.load(session.save(tmp_path / "session"), make())
+    assert same(predicted(other.model, x), expected)
+    session.undo()
+    assert same(predicted(net, x), before)
 
 
 def test_an_optimizer_that_was_first_used_after_a_prune_does_not_stay():
@@ -232,21 +245,6 @@ def test_a_session_is_saved_and_loaded(tmp_path):
     x = batch(net)
     loaded = spa.load(path, other)
     assert same(predicted(loaded.model, x), predicted(net, x))
-
-
-@pytest.mark.slow
-def test_the_same_on_jax():
-    """Keras takes one framework per process."""
-    pytest.importorskip("jax")
-    which = "exact and (sequential or shared) or follow_one_another or goes_on_training"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", __file__, "-k", which],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow

@@ -1,13 +1,6 @@
-"""Models of TensorFlow: modules and SavedModels become ONNX models, Keras models stay.
+"""Models of TensorFlow: modules and SavedModels become ONNX models."""
 
-TensorFlow is not among the test requirements; with it: pytest tests/frontends/test_tensorflow.py
-"""
-
-import importlib.util
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +8,12 @@ import pytest
 import spa_kernel as spa
 from spa_kernel.errors import CaptureError
 
-HERE = Path(__file__).parent
-NEEDED = 'needs TensorFlow: pip install "spa_kernel[tensorflow]"'
-
-missing = [name for name in ("tensorflow", "tf2onnx") if importlib.util.find_spec(name) is None]
-needed = pytest.mark.skipif(bool(missing), reason=NEEDED)
-
 
 @pytest.fixture(scope="module")
 def tf():
-    return pytest.importorskip("tensorflow", reason=NEEDED)
+    import tensorflow
+
+    return tensorflow
 
 
 def network(tf):
@@ -52,7 +41,7 @@ def images():
     return np.random.default_rng(1).standard_normal((2, 8, 8, 3)).astype(np.float32)
 
 
-@needed
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("saved", [False, True], ids=["module", "saved"])
 def test_a_module_and_a_saved_model_become_onnx(tf, saved, tmp_path):
     net, x = network(tf), images()
@@ -74,7 +63,7 @@ def test_a_module_and_a_saved_model_become_onnx(tf, saved, tmp_path):
     np.testing.assert_array_equal(net(x).numpy(), expected)
 
 
-@needed
+@pytest.mark.tensorflow
 def test_refusals_say_what_to_do(tf, tmp_path):
     with pytest.raises(CaptureError, match="pass an example"):
         spa.analyze(network(tf))
@@ -90,19 +79,3 @@ def test_without_tensorflow_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(CaptureError, match=r"spa_kernel\[tensorflow\]"):
         spa.analyze(tmp_path)
-
-
-@needed
-@pytest.mark.slow
-def test_keras_on_tensorflow():
-    """Keras takes one framework per process."""
-    files = ["test_keras.py", "test_keras_subclassed.py", "keras_on_tensorflow.py"]
-    which = "not (jax or groups_and_scores)"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *(str(HERE / file) for file in files), "-k", which],
-        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout

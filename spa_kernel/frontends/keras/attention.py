@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 from spa_kernel.frontends.keras.call import Call, Opaque
 from spa_kernel.frontends.keras.capture import Held
 from spa_kernel.frontends.keras.layers import layer
@@ -43,7 +45,11 @@ def attention(call: Call) -> list[Held]:
     q = projected(call, query, own._query_dense, "btd,dnh", "btnh")
     k = projected(call, key, own._key_dense, "bsd,dnh", "bsnh")
     v = projected(call, value, own._value_dense, "bsd,dnv", "bsnv")
-    q = call.emit("ScaledByWidth", [q], q.shape, axis=3)
+    q = call.emit("KeepsSize", [q], q.shape, axis=3, why="works its scale out from this size")
+    if keras.backend.backend() == "jax" and not own._dropout:
+        # Keras calls jax.nn.dot_product_attention, but for layers with dropout.
+        why = "must have keys and values of one size on jax"
+        v = call.emit("KeepsSize", [v], v.shape, axis=3, why=why)
     b, t, n, s = *q.shape[:3], k.shape[1]
     scores = call.emit("Einsum", [q, k], (b, n, t, s), equation="btnh,bsnh->bnts")
     scores = call.emit("Softmax", [scores], scores.shape, axis=3)

@@ -226,6 +226,9 @@ class KerasBackend(TwinnedBackend):
                 contents[name] = np.frombuffer(saved[f"{at}"], kind).reshape(shape)
         for name, array in contents.items():
             present[name].assign(array)
+        for layer in self.model._flatten_layers():
+            if isinstance(layer, keras.layers.Normalization):
+                layer.finalize_state()
 
     def example(self) -> bytes:
         content = io.BytesIO()

@@ -110,17 +110,12 @@ def rescaling(call: Call) -> list[Tensor]:
 
 @writes("Normalization")
 def normalization(call: Call) -> list[Tensor]:
-    """By statistics that it was told, or that it has learned of data."""
+    """By statistics that it was told, or that it has made of its weights, which may be older."""
     own, x = call.layer, call.plain()
-    if own.input_mean is None:
-        shape = own._broadcast_shape
-        mean = call.reshaped(call.weight(own.adapt_mean), shape)
-        variance = call.reshaped(call.weight(own.adapt_variance), shape)
-    else:
-        mean, variance = (
-            call.constant(np.asarray(keras.ops.convert_to_numpy(own.convert_weight(content))))
-            for content in (own.mean, own.variance)
-        )
+    mean, variance = (
+        call.constant(np.asarray(keras.ops.convert_to_numpy(content)))
+        for content in (own.mean, own.variance)
+    )
     least = call.constant(keras.config.epsilon())
     deviation = call.node("Max", call.node("Sqrt", variance), least)
     if own.invert:

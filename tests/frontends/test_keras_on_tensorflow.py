@@ -1,12 +1,17 @@
-"""What is special to Keras on TensorFlow: functions that were compiled, and SavedModels.
-
-Run by test_tensorflow.py in a process of its own, as Keras takes one framework per process.
-"""
+"""What is special to Keras on TensorFlow: functions that were compiled, and SavedModels."""
 
 import numpy as np
-from keras_networks import batch, filled, predicted, residual, same, sequential
+import pytest
+from keras_networks import batch, filled, keras, predicted, residual, same, sequential
 
 import spa_kernel as spa
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(autouse=True)
+def _backend():
+    assert keras.backend.backend() == "tensorflow", "run with KERAS_BACKEND=tensorflow"
 
 
 def test_what_was_compiled_for_other_sizes_is_forgotten():
