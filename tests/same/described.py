@@ -9,6 +9,10 @@ import numpy as np
 
 EPSILON = 1e-5
 """Of every norm."""
+MOMENTUM = 0.9
+"""What a norm keeps of its mean and variance in a step of training."""
+RATE = 0.01
+"""At which the networks are trained."""
 
 
 class Weights:

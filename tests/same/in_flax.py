@@ -4,8 +4,43 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from described import EPSILON, Network, Weights
+import numpy as np
+import optax
+from described import EPSILON, MOMENTUM, RATE, Network, Weights
 from flax import nnx
+
+CHANNELS_FIRST = False
+
+
+def net(describe: Network, weights: Weights, shape: tuple[int, ...]) -> nnx.Module:
+    return Net(describe, weights, shape)
+
+
+def batch(x):
+    return jnp.asarray(x.transpose(0, 2, 3, 1))
+
+
+def outputs(model, x):
+    return np.asarray(model(batch(x)))
+
+
+def train(model, x, labels):
+    """One epoch."""
+    model.train()
+    optimizer = nnx.Optimizer(model, optax.adam(RATE), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model, optimizer, images, targets):
+        def loss(model):
+            losses = optax.softmax_cross_entropy_with_integer_labels(model(images), targets)
+            return losses.mean()
+
+        optimizer.update(model, nnx.grad(loss)(model))
+
+    order = np.random.default_rng(0).permutation(len(x))
+    for at in np.array_split(order, len(x) // 32):
+        step(model, optimizer, batch(x[at]), jnp.asarray(labels[at]))
+    model.eval()
 
 
 class Net(nnx.Module):
@@ -48,7 +83,8 @@ class Net(nnx.Module):
         )(x)  # fmt: skip
 
     def norm(self, x, name):
-        settings = {"epsilon": EPSILON, "use_running_average": True, "rngs": nnx.Rngs(0)}
+        settings = {"epsilon": EPSILON, "momentum": MOMENTUM, "use_running_average": True}
+        settings["rngs"] = nnx.Rngs(0)
         return self.normed(x, name, nnx.BatchNorm, settings, ("scale", "bias", "mean", "var"))
 
     def layer_norm(self, x, name):

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-from described import EPSILON, Network, Weights
+from described import EPSILON, MOMENTUM, RATE, Network, Weights
 
 L = keras.layers
 ops = keras.ops
+
+CHANNELS_FIRST = False
+
+
+def batch(x):
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def outputs(model, x):
+    return model.predict(batch(x), verbose=0)
+
+
+def train(model, x, labels):
+    """One epoch."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(RATE), loss)
+    model.fit(batch(x), labels, verbose=0)
 
 
 def net(describe: Network, weights: Weights, shape: tuple[int, ...]) -> keras.Model:
@@ -44,7 +61,7 @@ class Builder:
         return self.layer(layer, x, weight.transpose(2, 3, 1, 0), *biases)
 
     def norm(self, x, name):
-        layer = L.BatchNormalization(epsilon=EPSILON, name=name)
+        layer = L.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)
         return self.layer(layer, x, *self.weights.of_norm(name, x.shape[-1]))
 
     def layer_norm(self, x, name):

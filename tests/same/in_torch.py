@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import torch
-from described import EPSILON, Network, Weights
+from described import EPSILON, MOMENTUM, RATE, Network, Weights
 from torch import nn
 from torch.nn import functional as F
+
+CHANNELS_FIRST = True
+
+
+def net(describe: Network, weights: Weights, shape: tuple[int, ...]) -> nn.Module:
+    return Net(describe, weights, shape)
+
+
+def batch(x):
+    return torch.from_numpy(x)
+
+
+def outputs(model, x):
+    with torch.no_grad():
+        return model.eval()(batch(x)).numpy()
+
+
+def train(model, x, labels):
+    """One epoch."""
+    model.train()
+    optimizer = torch.optim.Adam(model.parameters(), RATE)
+    data = torch.utils.data.TensorDataset(batch(x), torch.from_numpy(labels))
+    for images, targets in torch.utils.data.DataLoader(data, 32, shuffle=True):
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), targets).backward()
+        optimizer.step()
 
 
 class Net(nn.Module):
@@ -44,7 +70,7 @@ class Net(nn.Module):
 
     def norm(self, x, name):
         n, parts = x.shape[1], ("weight", "bias", "running_mean", "running_var")
-        return self.normed(x, name, lambda: nn.BatchNorm2d(n, EPSILON), n, parts)
+        return self.normed(x, name, lambda: nn.BatchNorm2d(n, EPSILON, 1 - MOMENTUM), n, parts)
 
     def layer_norm(self, x, name):
         n = x.shape[-1]

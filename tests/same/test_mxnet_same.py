@@ -1,0 +1,27 @@
+"""The same networks in torch and in Gluon."""
+
+from __future__ import annotations
+
+import in_torch
+import pytest
+from compared import compare, compare_with_data, networks, train_pruned
+
+in_gluon = pytest.importorskip("in_gluon", exc_type=ImportError)
+FRAMEWORKS = in_torch, in_gluon
+pytestmark = pytest.mark.mxnet
+
+
+@pytest.mark.parametrize("name", networks("resnet18", "mobilenet_v2"))
+def test_groups_scores_and_pruned_outputs_are_the_same(name):
+    compare(FRAMEWORKS, name)
+
+
+@pytest.mark.parametrize("name", ["small", pytest.param("densenet", marks=pytest.mark.slow)])
+def test_criteria_of_data_and_obspa_are_the_same(name):
+    compare_with_data(FRAMEWORKS, name)
+
+
+@pytest.mark.slow
+def test_what_was_pruned_trains():
+    (before, after), _ = train_pruned(in_gluon, "small")
+    assert after < 0.9 * before
