@@ -88,6 +88,19 @@ def test_text_bar_is_wiped_at_the_end():
     assert stream.getvalue().split("\r")[-2].strip() == ""
 
 
+@pytest.mark.parametrize("switched_off", ["0", "1"])
+def test_nothing_is_written_where_it_would_stay(capsys, monkeypatch, switched_off):
+    """A file, a pipe or a cell without widgets is no terminal that could wipe it."""
+    monkeypatch.setenv("SPA_KERNEL_NO_WIDGETS", switched_off)
+    clock = Clock()
+    bar = Bar(clock=clock)
+    for clock.now in (1.0, 2.0, 3.0):
+        bar("scoring", int(clock.now), 3)
+    bar("planning")
+    bar.close()
+    assert capsys.readouterr() == ("", "")
+
+
 def test_nobody_listens_after_a_job_that_failed():
     def fail():
         with shown():

@@ -160,10 +160,16 @@ class Plan(Rich):
     def __repr__(self) -> str:
         gone = sum(map(len, self.removed.values()))
         groups = "group" if len(self.removed) == 1 else "groups"
+        flops, params = ("{:,} → {:,}".format(*pair) for pair in (self.flops, self.params))
+        times = "; latency {:.3g} → {:.3g} s".format(*self.latency) if self.latency else ""
         return (
-            f"Plan({gone} channels of {len(self.removed)} {groups} go, "
-            f"FLOPs ÷ {self.rf:.2f}, parameters ÷ {self.rp:.2f})"
+            f"Plan({gone:,} channels of {len(self.removed)} {groups} go; "
+            f"RF {self.rf:.2f}: {flops} FLOPs; RP {self.rp:.2f}: {params} parameters{times})"
         )
+
+    def __str__(self) -> str:
+        """One line, for ``print``; a notebook shows the table, and `render_text` gives it."""
+        return repr(self)
 
 
 def kept_indices(

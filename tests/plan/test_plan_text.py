@@ -40,7 +40,15 @@ def test_round_trip() -> None:
         for axis, indices in axes.items():
             assert again.kept[name][axis].dtype == np.int64
             assert np.array_equal(again.kept[name][axis], indices)
-    assert repr(plan).startswith("Plan(11 channels of ")
+
+
+def test_a_printed_plan_is_one_line() -> None:
+    plan = small_plan(network())
+    printed = str(plan)
+    assert printed == repr(plan) and len(printed.splitlines()) == 1
+    assert printed.startswith("Plan(11 channels of ")
+    assert f"RF {plan.rf:.2f}: {plan.flops[0]:,} → " in printed
+    assert f"RP {plan.rp:.2f}: {plan.params[0]:,} → " in printed
 
 
 def test_a_plan_finds_its_groups_under_other_ids() -> None:

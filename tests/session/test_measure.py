@@ -18,6 +18,7 @@ from spa_kernel import progress
 from spa_kernel.frontends.onnx.timing import OnnxTimed
 from spa_kernel.frontends.torch.timing import Done, TorchTimed
 from spa_kernel.session.timed import FEWEST, compare
+from spa_kernel.views import render_text
 
 WORK = 1e-6
 
@@ -82,7 +83,7 @@ def test_a_latency_is_reached_and_not_overshot(session, timed, target, scope):
     assert plan.latency == pytest.approx((base, clock(session.model)))
     assert report.verified
     assert plan.settings["latency"] == target and plan.settings["ratio"] is None
-    for shown in (str(plan), str(report)):
+    for shown in (render_text(plan), str(report)):
         assert f"latency ÷ {target:g}" in shown and "Latency " in shown
 
 
