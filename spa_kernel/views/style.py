@@ -26,6 +26,12 @@ _RULES = """
 .spa-view .spa-value { font-size: 1.1em; font-variant-numeric: tabular-nums; }
 .spa-view .spa-note { color: var(--spa-soft); margin-left: .55em; font-size: .88em; }
 .spa-view .spa-frame { overflow-x: auto; margin: .5em 0; }
+@media (max-width: 800px) {
+  .spa-view .spa-table thead th:nth-child(n), .spa-view .spa-table tbody td:nth-child(n) {
+    padding-right: .7em;
+  }
+  .spa-view .spa-table .spa-bar { width: 4em; }
+}
 .spa-view .spa-scroll {
   max-height: 27em; overflow-y: auto;
   border-bottom: 1px solid var(--spa-edge);
@@ -37,7 +43,7 @@ _RULES = """
 .spa-view .spa-table thead th {
   position: sticky; top: 0; z-index: 1;
   background: var(--spa-base); color: var(--spa-soft);
-  font-weight: 500; text-align: left; vertical-align: bottom; white-space: nowrap;
+  font-weight: 500; text-align: left; vertical-align: bottom; white-space: normal;
   padding: .3em 1.6em .3em .5em; border: none;
   box-shadow: inset 0 -1px 0 var(--spa-edge);
 }

@@ -9,8 +9,10 @@ import nbformat
 import nbgrader.api
 import pytest
 import torch
-import tqdm.auto  # noqa: F401 - before it can see that a notebook switches bars off
+from nbgrader.api import Gradebook
+from nbgrader.apps import NbGraderAPI
 from nbgrader.validator import Validator
+from traitlets.config import Config
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -62,6 +64,8 @@ WRONG = [
      "subtract them, use the covariance"),
     ("06-frozen", "culprit", 'layer, operator, number = "body", "cumsum", 2',
      "does no harm to channels"),
+    ("06-frozen", "culprit", 'layer, operator, number = "last", "Reshape", 16',
+     "as it stands in forward"),
     ("06-frozen", "rewrite", "class Free(Frozen):\n    pass", "Still frozen: last"),
     ("06-frozen", "rewrite", "class Free(Frozen):\n    def forward(self, x):\n"
      "        x = torch.relu(self.last(torch.relu(self.body(torch.relu(self.stem(x))))))\n"
@@ -78,14 +82,13 @@ def course(tmp_path_factory):
         # It starts a process whenever the gradebook is opened, for one and the same answer.
         patch.setattr("nbgrader.api.get_alembic_version", cache(nbgrader.api.get_alembic_version))
         assert [path.stem for path in release(folder)] == NAMES
-    return folder
+        yield folder
 
 
 @pytest.fixture(autouse=True)
 def _as_found(monkeypatch):
     """Notebooks run in this process, and set what belongs to a kernel."""
-    for name in ("SPA_KERNEL_NO_WIDGETS", "TQDM_DISABLE"):
-        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("SPA_KERNEL_NO_WIDGETS", "1")
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -118,7 +121,7 @@ def test_students_get_no_solutions_and_must_work(course, name):
     path = course / "release" / name / f"{name}.ipynb"
     text = path.read_text(encoding="utf-8")
     assert not re.search("BEGIN (SOLUTION|HIDDEN)|Model answer", text)
-    assert "YOUR ANSWER HERE" in text
+    assert text.count("YOUR ANSWER HERE") == 2  # what to do with it, and the place itself
     answers = [cell for cell in cells(path).values() if is_answer(cell)]
     assert all("raise NotImplementedError" in cell.source for cell in answers)
 
@@ -144,6 +147,8 @@ def test_metadata_are_what_nbgrader_asks_for(path):
     assert sum(cell.grade and cell.solution for cell in graded) == 1, "one written question"
     points = sum(cell.get("points", 0) for cell in graded)
     assert f"**Points:** {points}" in notebook.cells[0].source
+    texts = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    assert sum(map(int, re.findall(r"^## .*\((\d+) points\)$", texts, re.M))) == points
     readme = (ROOT / "notebooks" / "exercises" / "README.md").read_text(encoding="utf-8")
     assert re.search(rf"{path.stem}\.ipynb\).*\| {points} \|", readme)
 
@@ -157,3 +162,42 @@ def test_nbgrader_validates_the_source_and_refuses_the_release(course, name):
     )
     assert "failed" not in source
     assert given["failed"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["01-trace"])
+def test_nbgrader_gives_the_points_of_what_is_right(course, name):
+    solved = {key: c.source for key, c in cells(source_of(name)).items() if is_answer(c)}
+    _, where, wrong, _ = next(given for given in WRONG if given[0] == name)
+    handed_in = {"right": solved, "nothing": {}, "a-mistake": {**solved, where: wrong}}
+    points = {who: graded(course, who, name, answers) for who, answers in handed_in.items()}
+    full = {check: most for check, (_, most) in points["right"].items()}
+    for who, zero in (("right", ()), ("nothing", full), ("a-mistake", [f"test-{where}"])):
+        scores = {check: score for check, (score, _) in points[who].items()}
+        assert scores == {**full, **dict.fromkeys(zero, 0)}, who
+
+
+def source_of(name):
+    return next(path for path in SOURCES if path.stem == name)
+
+
+def graded(course, student, name, answers):
+    """The points that nbgrader gives for these answers, and the most there are, by check."""
+    notebook = nbformat.read(course / "release" / name / f"{name}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = answers.get(cell.id, cell.source)
+    file = course / "submitted" / student / name / f"{name}.ipynb"
+    file.parent.mkdir(parents=True)
+    nbformat.write(notebook, file)
+    config = Config()
+    config.CourseDirectory.root = str(course)
+    config.ExecutePreprocessor.timeout = 300
+    result = NbGraderAPI(config=config).autograde(name, student, create=True)
+    assert result["success"], result["log"]
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+        (found,) = book.find_submission(name, student).notebooks
+        return {
+            grade.name: (grade.auto_score, grade.max_score)
+            for grade in found.grades
+            if grade.name.startswith("test-")
+        }

@@ -16,6 +16,7 @@ _RULES = """
 .spa-live .spa-busy .widget-html { flex: 1 1 auto; }
 .spa-live .spa-controls { padding-right: 1.5em; border-right: 1px solid
   var(--jp-border-color2, rgba(128, 128, 128, .35)); margin-right: 1em; }
+@media (max-width: 800px) { .spa-live .spa-controls { border-right: none; } }
 .spa-live .spa-heading { font-weight: 600; margin: .5em 0 .2em; }
 .spa-live .spa-line code {
   user-select: all; cursor: copy; padding: .15em .45em; border-radius: 3px;
