@@ -182,7 +182,7 @@ def reading(
             weight = matrix_of(product.node, product.position, used).double()
             near = surroundings.of(product.node, weight.shape[0] * weight.shape[1])
             central = bool(near.bias or near.norm)
-            inverse = inverted(moments, weight, central)
+            inverse = inverted(moments, weight, central) if product.alone else unaided(second)
             marks = labels[product.place]
             path = folder / f"{product.index}-{product.position}.pt"
             torch.save((second.x.float(), inverse.float()), path)
@@ -309,6 +309,15 @@ def inverted(moments: Moments, weight: torch.Tensor, central: bool) -> torch.Ten
 
         share = best(SHARES, crossed, SHARES[1])
     return damped_inverse(part(), share)
+
+
+def unaided(second: Second) -> torch.Tensor:
+    """The same where the other columns make up for nothing, as their weights stay what they are.
+
+    That is of weights that several products share, such as the steps of a loop that was unrolled.
+    """
+    squares = second.about_zero().xx.diagonal(dim1=1, dim2=2)
+    return torch.diag_embed(1 / torch.where(squares > 0, squares, 1.0))
 
 
 def damped_inverse(matrices: torch.Tensor, share: float) -> torch.Tensor:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import in_torch
+import numpy as np
 import pytest
 from compared import compare, compare_with_data, networks, train_pruned
+from described import NETWORKS, Weights
+
+import spa_kernel as spa
 
 in_gluon = pytest.importorskip("in_gluon", exc_type=ImportError)
 FRAMEWORKS = in_torch, in_gluon
@@ -25,3 +29,13 @@ def test_criteria_of_data_and_obspa_are_the_same(name):
 def test_what_was_pruned_trains():
     (before, after), _ = train_pruned(in_gluon, "small")
     assert after < 0.9 * before
+
+
+def test_heads_in_the_code_stay_and_the_rest_goes():
+    """Together with all other groups the few heads lose nothing on trial."""
+    describe, shape = NETWORKS["vit"]
+    x = np.random.default_rng(0).standard_normal((2, *shape)).astype("f4")
+    session = spa.analyze(in_gluon.net(describe, Weights(), shape), in_gluon.batch(x))
+    report = session.prune(criterion="l2", ratio=0.5)
+    assert report.verification.ok
+    assert any("could not follow" in note for note in report.notes)
