@@ -1,4 +1,4 @@
-# Sourced by ./try and ./check: makes .venv and installs the package with its pinned dependencies.
+# Sourced by ./try, ./check and scripts/*_environment.sh: makes .venv and installs the package with its pinned dependencies.
 # A second call with the same pyproject.toml and constraints.txt does nothing.
 
 find_python() {
@@ -27,6 +27,12 @@ make_venv() {
         fi
     fi
     "$python" -m venv .venv
+}
+
+# python_for PYTHON?: sets `python` to the one that is given, or to that of .venv, made for tests.
+python_for() {
+    python=${1:-.venv/bin/python}
+    [ $# != 0 ] || environment test dev
 }
 
 # environment EXTRAS...: for example `environment test dev`

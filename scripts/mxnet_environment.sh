@@ -5,11 +5,8 @@
 #     PYTHONPATH=.venv-mxnet .venv/bin/python -m pytest -m mxnet tests/*/test_mxnet*.py
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-python=${1:-.venv/bin/python}
-if [ $# -eq 0 ]; then
-    source scripts/environment.sh
-    environment test dev
-fi
+source scripts/environment.sh
+python_for "$@"
 if [ ! -d .venv-mxnet/mxnet ]; then
     "$python" -m pip install --quiet --disable-pip-version-check --no-deps \
         --target .venv-mxnet mxnet==1.9.1 graphviz==0.8.4

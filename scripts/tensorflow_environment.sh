@@ -3,11 +3,8 @@
 # it finds TensorFlow. Another Python than .venv's may be given. .ci/run has what to run with it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-python=${1:-.venv/bin/python}
-if [ $# -eq 0 ]; then
-    source scripts/environment.sh
-    environment test dev
-fi
+source scripts/environment.sh
+python_for "$@"
 # All else that they import is in .venv.
 wanted=(tensorflow-cpu==2.21.0 tf2onnx==1.17.0
     astunparse==1.6.3 gast==0.7.0 termcolor==3.3.0 wrapt==2.5.2)

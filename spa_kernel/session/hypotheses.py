@@ -103,13 +103,21 @@ def in_the_way(backend: Backend, coupling: Coupling, groups: list[Group]) -> Spa
 
 
 def culprits(backend: Backend, coupling: Coupling, groups: list[Group]) -> list[Group]:
-    """Groups whose channels the forward does not follow, found by halving."""
+    """Groups whose channels the forward does not follow."""
+    # In a trial of all of them together, small groups may not lose anything.
+    return halved(backend, coupling, groups) or [
+        group for group in groups if in_the_way(backend, coupling, [group]) is not None
+    ]
+
+
+def halved(backend: Backend, coupling: Coupling, groups: list[Group]) -> list[Group]:
+    """The same, as far as halving finds them."""
     if in_the_way(backend, coupling, groups) is None:
         return []
     if len(groups) == 1:
         return groups
     middle = len(groups) // 2
-    found = culprits(backend, coupling, groups[:middle])
-    found += culprits(backend, coupling, groups[middle:])
+    found = halved(backend, coupling, groups[:middle])
+    found += halved(backend, coupling, groups[middle:])
     # Each half for itself is followed, both together are not: one of them has to stay.
     return found or groups[middle:]

@@ -18,7 +18,7 @@ from spa_kernel.plan.arguments import TARGETS
 from spa_kernel.session.analysis import Analysis
 from spa_kernel.session.calibration import batches
 from spa_kernel.session.explain import relied_on
-from spa_kernel.session.hypotheses import culprits, in_the_way
+from spa_kernel.session.hypotheses import culprits
 from spa_kernel.session.report import Report
 from spa_kernel.session.turns import tell
 
@@ -76,12 +76,7 @@ def carry_out(
                     for group in coupling.groups
                     if group.prunable and (chosen is None or group.id in chosen.removed)
                 ]
-                held = culprits(session.backend, coupling, losing) or [
-                    # Together, small groups may not have lost anything in the trial.
-                    group
-                    for group in losing
-                    if in_the_way(session.backend, coupling, [group]) is not None
-                ]
+                held = culprits(session.backend, coupling, losing)
                 if not held:
                     raise
                 session.analysis.hold_groups(held, reason)

@@ -90,8 +90,10 @@ def before_saturation(model: onnx.ModelProto, output: str) -> str:
 
     Where it is near its end, all that varies in the output may be rounding.
     """
-    maker = next((node for node in model.graph.node if output in node.output), None)
-    return maker.input[0] if maker is not None and maker.op_type in SATURATING else ""
+    for node in model.graph.node:
+        if output in node.output and node.domain in ("", "ai.onnx"):
+            return node.input[0] if node.op_type in SATURATING else ""
+    return ""
 
 
 def nudged(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -87,7 +87,7 @@ def test_outputs_that_are_kept() -> None:
     np.testing.assert_array_equal(ran.run(other)[0], Light.of(model).run(other)[0])
     assert made
     broken = Ran(Light.of(model), {"x": np.ones((1, 9), np.float32)}, again)
-    with pytest.raises(Exception, match="x"):
+    with pytest.raises(Exception, match="invalid dimensions for input: x"):
         broken.run({"x": np.ones((1, 9), np.float32)})
 
 

@@ -14,7 +14,8 @@ from onnx_networks import array, attention, build, content
 from torch import nn
 
 import spa_kernel as spa
-from spa_kernel.errors import DataNeeded, InfeasibleTarget
+from spa_kernel.errors import DataNeeded, InfeasibleTarget, UnsupportedOperator
+from spa_kernel.frontends.onnx.backend import OnnxBackend
 from spa_kernel.frontends.onnx.capture import Captured
 from spa_kernel.frontends.onnx.program import OnnxProgram
 from spa_kernel.frontends.onnx.run import Light
@@ -83,6 +84,18 @@ def error(model: onnx.ModelProto, before: onnx.ModelProto, batches: list[Any]) -
     return float(np.mean([np.square(a - b).mean() for a, b in pairs]))
 
 
+@pytest.fixture(params=["torch", "onnxruntime"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a torch module beside the model, and as where torch cannot rebuild it."""
+    if request.param == "onnxruntime":
+
+        def twin(*_: Any) -> None:
+            raise UnsupportedOperator("no such module")
+
+        monkeypatch.setattr(OnnxBackend, "twin", twin)
+
+
+@pytest.mark.usefixtures("either_way")
 def test_obspa_keeps_the_output_and_is_taken_back_bit_for_bit(exported: onnx.ModelProto) -> None:
     model = copy.deepcopy(exported)
     session = spa.analyze(model)
@@ -99,6 +112,7 @@ def test_obspa_keeps_the_output_and_is_taken_back_bit_for_bit(exported: onnx.Mod
     assert content(model) == mended
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("calibration", ["data", "ood"])
 def test_same_weights_as_of_the_torch_module(net: nn.Module, calibration: str) -> None:
     module, model = copy.deepcopy(net), exported_from(net, optimize=False)
@@ -190,6 +204,7 @@ def doubles() -> onnx.ModelProto:
     )
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("make", [products, halves, doubles, attention])
 def test_all_products_and_types(make: Any) -> None:
     before = make()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import in_gluon
 import in_torch
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from described import NETWORKS, Weights
 
 import spa_kernel as spa
 
-in_gluon = pytest.importorskip("in_gluon", exc_type=ImportError)
 FRAMEWORKS = in_torch, in_gluon
 pytestmark = pytest.mark.mxnet
 

@@ -1,4 +1,4 @@
-"""New weights for an ONNX model after a prune, worked out beside the model as it was."""
+"""New weights after a prune for an ONNX model that torch cannot rebuild, by onnxruntime."""
 
 from __future__ import annotations
 
