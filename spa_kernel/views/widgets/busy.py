@@ -16,7 +16,7 @@ from spa_kernel.errors import SpaError
 INTERVAL = 0.1
 """Seconds between two updates: each one is a message to the browser."""
 REST = 0.25
-"""Seconds after a job in which clicks do nothing: they were made while it ran."""
+"""Seconds that buttons stay disabled after a job: clicks that come now were made while it ran."""
 
 
 class Busy:
@@ -27,7 +27,7 @@ class Busy:
     buttons : sequence of ipywidgets.Button
         Disabled while a job runs.
     settled : callable
-        Called after each job, whatever came of it: says what the buttons can do now.
+        Enables the buttons that can do something now, and says of the others why they cannot.
     """
 
     def __init__(self, buttons: Sequence[w.Button], settled: Callable[[], None]) -> None:
@@ -35,7 +35,7 @@ class Busy:
         self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="12em", display="none"))
         self._text = w.HTML()
         self._running = False
-        self._until = self._drawn = 0.0
+        self._drawn = 0.0
         self.widget = w.HBox([self._bar, self._text])
         self.widget.add_class("spa-busy")
 
@@ -43,12 +43,17 @@ class Busy:
         """Show a sentence; ``tone`` as for `spa_kernel.views.blocks.Cell`."""
         self._text.value = f'<span class="spa-{tone}" role="status">{escape(text)}</span>'
 
+    def settle(self) -> None:
+        """Something has changed: say what the buttons can do, once no job runs or has just run."""
+        if not self._running:
+            self._settled()
+
     def do(self, what: str, job: Callable[[], str]) -> None:
         """Run a job that returns what to say when it is done; nothing while one runs.
 
         An error of the engine is said; an interrupt too, as the engine has put the model back.
         """
-        if self._running or time.monotonic() < self._until:
+        if self._running:
             return
         self._running = True
         for button in self._buttons:
@@ -64,15 +69,15 @@ class Busy:
             self.say(f"{what} was interrupted; the model is as it was", "bad")
         finally:
             self._bar.layout.display = "none"
-            self._running, self._until = False, time.monotonic() + REST
-            self._rest()
+            try:
+                asyncio.get_running_loop().call_later(REST, self._rested)
+            except RuntimeError:
+                # No front end, and so nobody who clicks twice.
+                self._rested()
 
-    def _rest(self) -> None:
-        try:
-            asyncio.get_running_loop().call_later(REST, self._settled)
-        except RuntimeError:
-            # No front end, and so nobody who clicks twice.
-            self._settled()
+    def _rested(self) -> None:
+        self._running = False
+        self._settled()
 
     def _heard(self, phase: str, done: int = 0, total: int | None = None) -> None:
         now = time.monotonic()

@@ -69,8 +69,8 @@ class Explorer:
         self._prune = button(
             "Prune", "scissors", self._do_prune, button_style="primary", layout=NARROW
         )
-        self._undo = button("Undo", "undo", lambda: self._move("undo", 1), layout=NARROW)
-        self._redo = button("Redo", "repeat", lambda: self._move("redo", 1), layout=NARROW)
+        self._undo = button("Undo", "undo", lambda: self._move("undo"), layout=NARROW)
+        self._redo = button("Redo", "repeat", lambda: self._move("redo"), layout=NARROW)
         self._busy = Busy([self._prune, self._undo, self._redo], self._settle)
         self._tabs = Tabs(
             {
@@ -112,7 +112,7 @@ class Explorer:
             f'<code title="click to mark the line, then copy it">{escape(line)}</code></div>'
         )
         self._tabs.show(self._plan)
-        self._settle()
+        self._busy.settle()
 
     def refresh(self) -> None:
         """The model has changed: show it as it is now."""
@@ -152,19 +152,14 @@ class Explorer:
             )
 
         self._busy.do("Pruning", job)
-        self.refresh()
 
-    def _move(self, verb: str, steps: int) -> None:
+    def _move(self, verb: str) -> None:
         def job() -> str:
-            self._change(verb, steps)
+            getattr(self._preview.session, verb)()
             done = self._preview.session.history.position
             return f"{verb.capitalize()} done: the model is at step {done}, bit for bit."
 
         self._busy.do(verb.capitalize(), job)
-        self.refresh()
-
-    def _change(self, verb: str, steps: int) -> None:
-        getattr(self._preview.session, verb)(steps)
 
     def _settle(self) -> None:
         """What can be done now; what cannot says why."""

@@ -37,7 +37,7 @@ class HistoryView:
         self._go = button("Go", "play", self._jump, layout=w.Layout(width="6em"))
         self._note = w.HTML()
         self._busy = Busy([self._go], self._settle)
-        self._step.observe(lambda _: self._settle(), "value")
+        self._step.observe(lambda _: self._busy.settle(), "value")
         self.widget = framed(
             [self._table, w.HBox([self._step, self._go]), self._note, self._busy.widget]
         )
@@ -63,7 +63,7 @@ class HistoryView:
             if undone
             else ""
         )
-        self._settle()
+        self._busy.settle()
 
     def show(self, plan: Plan | None) -> None:
         """A plan that is only proposed is not part of the history."""
@@ -87,4 +87,3 @@ class HistoryView:
             return f"The model is at step {target}, bit for bit."
 
         self._busy.do(f"Going to step {target}", job)
-        self.refresh()

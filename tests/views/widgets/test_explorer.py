@@ -105,9 +105,12 @@ def test_clicks_that_were_made_while_a_job_ran_do_nothing(session):
 
     async def twice():
         click(explorer, "Prune")
+        # Who can be clicked is heard: nobody can before the rest is over.
+        assert all(each.disabled for each in buttons(explorer).values())
         click(explorer, "Prune")
         await asyncio.sleep(2 * busy.REST)
         assert session.history.position == 1
+        assert not buttons(explorer)["Undo"].disabled
         click(explorer, "Undo")
         await asyncio.sleep(2 * busy.REST)
 
