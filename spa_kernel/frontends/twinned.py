@@ -12,7 +12,7 @@ from spa_kernel.coupling.result import Coupling
 from spa_kernel.frontends.backend import Backend
 
 if TYPE_CHECKING:
-    from spa_kernel.frontends.onnx.twin import Twin
+    from spa_kernel.frontends.onnx.twin import RebuiltInTorch
     from spa_kernel.frontends.twins import TorchTwin
 
 LIMIT = 2**31 - 2**24
@@ -37,7 +37,7 @@ class TwinnedBackend(Backend):
     def feeds(self) -> Any:
         """The example inputs as the ONNX model takes them."""
 
-    def as_torch(self) -> Twin:
+    def as_torch(self) -> RebuiltInTorch:
         from spa_kernel.frontends.onnx.twin import twin_of
 
         return twin_of(self.as_onnx(), self.feeds)

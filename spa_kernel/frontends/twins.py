@@ -19,7 +19,7 @@ from spa_kernel.coupling.solver import couple
 from spa_kernel.frontends.labels import carried_over
 from spa_kernel.frontends.onnx.capture import Captured
 from spa_kernel.frontends.onnx.inputs import given_inputs, input_infos
-from spa_kernel.frontends.onnx.twin import Twin, checked
+from spa_kernel.frontends.onnx.twin import RebuiltInTorch, checked
 from spa_kernel.frontends.onnx.twin.checked import example
 from spa_kernel.frontends.onnx.twin.dtypes import to_array, to_tensor
 from spa_kernel.frontends.torch.capture import record
@@ -46,7 +46,7 @@ class NamedRun(Run):
 
     @contextmanager
     def parameters(self) -> Iterator[dict[str, Any]]:
-        assert isinstance(self.model, Twin)
+        assert isinstance(self.model, RebuiltInTorch)
         own = {inner: name for name, inner in self.model.names.items()}
         with super().parameters() as found:
             yield {own[name]: tensor for name, tensor in found.items()}

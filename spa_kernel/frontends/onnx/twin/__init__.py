@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from spa_kernel.frontends.onnx.twin.checked import checked, twin_of
-from spa_kernel.frontends.onnx.twin.module import Twin
+from spa_kernel.frontends.onnx.twin.module import RebuiltInTorch
 
-__all__ = ["Twin", "checked", "twin_of"]
+__all__ = ["RebuiltInTorch", "checked", "twin_of"]

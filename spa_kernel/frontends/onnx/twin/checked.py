@@ -12,7 +12,7 @@ from spa_kernel.frontends.onnx.capture import Captured
 from spa_kernel.frontends.onnx.inputs import given_inputs
 from spa_kernel.frontends.onnx.run import Light, random_inputs
 from spa_kernel.frontends.onnx.twin.dtypes import to_array, to_tensor
-from spa_kernel.frontends.onnx.twin.module import Twin
+from spa_kernel.frontends.onnx.twin.module import RebuiltInTorch
 
 CLOSE = 1e-3
 """Largest difference in single precision, as a part of the outputs' largest number."""
@@ -20,7 +20,7 @@ ROUGH = 3e-2
 """The same in half precision."""
 
 
-def twin_of(model: Any, inputs: Any = None) -> Twin:
+def twin_of(model: Any, inputs: Any = None) -> RebuiltInTorch:
     """An ONNX model as a torch module, checked on an example.
 
     Parameters
@@ -37,9 +37,9 @@ def twin_of(model: Any, inputs: Any = None) -> Twin:
     return checked(Captured(model, given_inputs(model, inputs)))
 
 
-def checked(captured: Captured) -> Twin:
+def checked(captured: Captured) -> RebuiltInTorch:
     """The module for a model that has been read."""
-    twin, feeds = Twin(captured), example(captured)
+    twin, feeds = RebuiltInTorch(captured), example(captured)
     try:
         expected = Light.of(captured.model).run(feeds)
     except Exception as error:

@@ -78,7 +78,7 @@ class Steps:
 
 
 class Program:
-    """What a `Twin` does; in one object, so that nobody takes its numbers for settings.
+    """What a `RebuiltInTorch` does; in one object, so that nobody takes its numbers for settings.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Program:
         self.single: str | None = None
 
 
-class Twin(nn.Module):
+class RebuiltInTorch(nn.Module):
     """An ONNX model as a torch module.
 
     The weights are parameters; statistics of BatchNormalization are buffers of torch's layers.

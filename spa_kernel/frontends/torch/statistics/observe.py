@@ -163,7 +163,7 @@ def observe(run: Run, see: See, end: Callable[[], None] | None = None, alike: bo
                 raise DataNeeded(
                     f"the forward of {type(run.model).__name__} fails in {where} on a batch of "
                     f"shape {shapes((args, kwargs))}: {type(error).__name__}: {error}. Give "
-                    "batches that the model accepts"
+                    "batches whose inputs the model accepts"
                 ) from error
         if end is not None:
             end()

@@ -164,7 +164,7 @@ class Run:
             raise DataNeeded(
                 f"the forward of {type(self.model).__name__} fails on a batch of shape "
                 f"{shapes((args, kwargs))}: {type(error).__name__}: {error}. Give batches "
-                "(inputs, targets) whose inputs the model accepts"
+                "whose inputs the model accepts"
             ) from error
 
     def objective(self, output: Any, targets: Any) -> torch.Tensor:
