@@ -20,19 +20,13 @@ from spa_kernel.session.analysis import Analysis
 if TYPE_CHECKING:
     from spa_kernel.session.session import Session
 
-FORMAT = 2
+FORMAT = 3
 
 
 def save(session: Session, path: Path) -> None:
     """Write plans and tensors of every step up to the current one; the model stays as it is."""
     backend, history = session.backend, session.history
     done = [step for step in history if 0 < step.index <= history.position]
-    states = [backend.snapshot()]
-    for _ in done:
-        history.undo(1)
-        states.append(backend.snapshot())
-    for _ in done:
-        history.redo(1)
     head = {
         "format": FORMAT,
         "name": session.name,
@@ -47,8 +41,14 @@ def save(session: Session, path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("session.json", json.dumps(head))
         archive.writestr("example", backend.example())
-        for index, state in enumerate(reversed(states)):
-            archive.writestr(f"state-{index}", state)
+        try:
+            archive.writestr(f"state-{len(done)}", backend.snapshot())
+            while history.position:
+                history.undo(1)
+                archive.writestr(f"state-{history.position}", backend.snapshot())
+        finally:
+            if history.position < len(done):
+                history.redo(len(done) - history.position)
 
 
 def load(kind: type[Session], path: Path, model: Any) -> Session:

@@ -71,6 +71,31 @@ def test_large_models_are_written_tensor_by_tensor(
     assert model.SerializeToString() == before
 
 
+def test_large_models_are_saved_and_timed_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step may need the whole model in one message, which ends at 2 GiB."""
+    model, fresh = deep(), deep()
+    session = spa.analyze(model)
+    session.prune(criterion="l1", ratio=0.25, scope="local")
+    monkeypatch.setattr(beside, "LARGE", 0)
+    whole, written = onnx.ModelProto.SerializeToString, []
+
+    def small(message: onnx.ModelProto) -> bytes:
+        written.append(len(whole(message)))
+        return whole(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(onnx.ModelProto, "SerializeToString", small)
+        session.save(tmp_path / "saved")
+        spa.load(tmp_path / "saved", fresh)
+    assert max(written) < 2**16
+    assert content(fresh) == content(model)
+    timed, copies = session.backend.timed(), list(tmp_path.iterdir())
+    assert timed.seconds() > 0
+    assert copies == [tmp_path / "saved"]
+
+
 def test_outputs_that_are_kept() -> None:
     model = build("net (float[1,8] x) => (float[1,4] y) { y = MatMul (x, w) }", w=(8, 4))
     made = []

@@ -20,7 +20,7 @@ from spa_kernel.errors import (
     UnsupportedOperator,
 )
 from spa_kernel.frontends.backend import Change, Verification
-from spa_kernel.frontends.onnx.beside import is_large, save_beside
+from spa_kernel.frontends.onnx.beside import is_large, packed, save_beside, unpack
 from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph
 from spa_kernel.frontends.onnx.inputs import given_inputs
 from spa_kernel.frontends.onnx.quantised import Quantised, dequantised, quantised_weights
@@ -195,10 +195,11 @@ class OnnxBackend(TwinnedBackend):
         self, coupling: Coupling | None = None, removed: np.ndarray | None = None
     ) -> OnnxTimed:
         self.check()
+        if coupling is None or removed is None:
+            return OnnxTimed(self.model, self._given)
         copy = onnx.ModelProto()
         copy.CopyFrom(self.model)
-        if coupling is not None and removed is not None:
-            OnnxBackend(copy, self._given).apply(coupling, removed, verify=False)
+        OnnxBackend(copy, self._given).apply(coupling, removed, verify=False)
         return OnnxTimed(copy, self._given)
 
     def check(self) -> None:
@@ -208,16 +209,17 @@ class OnnxBackend(TwinnedBackend):
             )
 
     def snapshot(self) -> bytes:
-        return self.model.SerializeToString()
+        return packed(self.model)
 
     def restore(self, content: bytes) -> None:
-        saved = onnx.ModelProto.FromString(content)
-        if signature(saved) != signature(self.model):
-            raise SpaError(
-                "the saved model has other nodes or weight shapes than this one: load into the "
-                "model that was analysed first, before any prune"
-            )
-        self.model.CopyFrom(saved)
+        def fits(saved: onnx.ModelProto) -> None:
+            if signature(saved) != signature(self.model):
+                raise SpaError(
+                    "the saved model has other nodes or weight shapes than this one: load into "
+                    "the model that was analysed first, before any prune"
+                )
+
+        unpack(content, self.model, fits)
         self._settled()
 
     def example(self) -> bytes:

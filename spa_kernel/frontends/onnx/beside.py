@@ -1,9 +1,12 @@
-"""Large models on disk: a file for the network, and one beside it for its weights."""
+"""Models without their weights, which lie beside them: protocol buffers end at 2 GiB."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import onnx
 from onnx import TensorProto
@@ -14,6 +17,7 @@ SMALL = 2**10
 """Bytes of tensors that stay with the network."""
 STEP = 64
 """Weights begin at a multiple of so many bytes."""
+NETWORK = "network"
 
 
 def is_large(model: onnx.ModelProto) -> bool:
@@ -22,15 +26,11 @@ def is_large(model: onnx.ModelProto) -> bool:
 
 def save_beside(model: onnx.ModelProto, path: Path) -> None:
     """Write a model, and its weights beside it, without a copy of more than one of them."""
-    light = without_weights(model)
+    light, heavy = split(model)
     beside = path.with_name(f"{path.name}.data")
     with beside.open("wb") as file:
-        for tensor in model.graph.initializer:
-            new = light.graph.initializer.add()
-            if len(tensor.raw_data) < SMALL:
-                new.CopyFrom(tensor)
-                continue
-            new.CopyFrom(all_but(tensor, "raw_data"))
+        for index, tensor in heavy.items():
+            new = light.graph.initializer[index]
             del new.external_data[:]
             new.data_location = TensorProto.EXTERNAL
             file.write(bytes(-file.tell() % STEP))
@@ -40,6 +40,40 @@ def save_beside(model: onnx.ModelProto, path: Path) -> None:
             for key, value in place.items():
                 new.external_data.add(key=key, value=str(value))
     onnx.save_model(light, str(path))
+
+
+def packed(model: onnx.ModelProto) -> bytes:
+    """A model in one piece, however large: an archive of the network and of each weight."""
+    light, heavy = split(model)
+    file = BytesIO()
+    with ZipFile(file, "w") as archive:
+        # Without the time of day: equal models are packed alike.
+        archive.writestr(ZipInfo(NETWORK), light.SerializeToString())
+        for index, tensor in heavy.items():
+            archive.writestr(ZipInfo(str(index)), tensor.raw_data)
+    return file.getvalue()
+
+
+def unpack(content: bytes, model: onnx.ModelProto, fits: Callable[[onnx.ModelProto], None]) -> None:
+    """Make a model what `packed` was given; ``fits`` raises where its network must not be that."""
+    with ZipFile(BytesIO(content)) as archive:
+        light = onnx.ModelProto.FromString(archive.read(NETWORK))
+        fits(light)
+        model.CopyFrom(light)
+        for name in archive.namelist():
+            if name != NETWORK:
+                model.graph.initializer[int(name)].raw_data = archive.read(name)
+
+
+def split(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[int, TensorProto]]:
+    """A copy without the content of large initializers, and these by their number."""
+    light, heavy = without_weights(model), {}
+    for index, tensor in enumerate(model.graph.initializer):
+        large = len(tensor.raw_data) >= SMALL
+        light.graph.initializer.append(all_but(tensor, "raw_data") if large else tensor)
+        if large:
+            heavy[index] = tensor
+    return light, heavy
 
 
 def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
