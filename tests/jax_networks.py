@@ -54,6 +54,30 @@ class Layer(nnx.Module):
         return x + self.down(jax.nn.gelu(self.up(self.n2(x))))
 
 
+class Member(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.up, self.down = nnx.Linear(8, 12, rngs=rngs), nnx.Linear(12, 4, rngs=rngs)
+        self.norm = nnx.LayerNorm(12, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        return self.down(jax.nn.relu(self.norm(self.up(x))))
+
+
+class Ensemble(nnx.Module):
+    """Four members whose weights are stacked, under ``nnx.vmap``."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.first = nnx.Linear(8, 8, rngs=rngs)
+        made = nnx.vmap(Member, in_axes=0, out_axes=0)
+        self.members = nnx.split_rngs(splits=4)(made)(rngs)
+        self.head = nnx.Linear(4, 3, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        x = jax.nn.relu(self.first(x))
+        each = nnx.vmap(lambda member, x: member(x), in_axes=(0, None), out_axes=0)
+        return self.head(each(self.members, x).mean(0))
+
+
 class Tokens(nnx.Module):
     """Embeddings, positions and two layers of attention."""
 

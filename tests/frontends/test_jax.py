@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax_networks import Attention, Convs, Tokens, Two, shaken
+from jax_networks import Attention, Convs, Ensemble, Tokens, Two, shaken
 
 import spa_kernel as spa
 from spa_kernel.errors import CaptureError, DataNeeded, InfeasibleTarget, SpaError, StaleSession
@@ -23,6 +23,7 @@ NETWORKS: dict[str, Any] = {
     "tokens": (Tokens, IDS),
     "rms": (lambda rngs: Tokens(rngs, nnx.RMSNorm), IDS),
     "attention": (Attention, np.ones((2, 6, 8), np.float32)),
+    "ensemble": (Ensemble, np.random.default_rng(1).standard_normal((2, 8)).astype(np.float32)),
 }
 
 
@@ -90,6 +91,19 @@ def test_the_output_is_that_of_the_masked_original() -> None:
     found = output(model, IMAGES)
     assert np.abs(found - expected).max() <= 1e-5 * expected.std()
     assert found.std() > 0
+
+
+def test_stacked_layers_keep_their_stack() -> None:
+    build, x = NETWORKS["ensemble"]
+    model: Any = shaken(build(nnx.Rngs(0)))
+    session = spa.analyze(model, x)
+    plan = session.plan("l2", ratio=0.3, scope="local")
+    expected = masked_output(model, session, plan, x)
+    session.prune(plan)
+    assert np.abs(output(model, x) - expected).max() <= 1e-5 * expected.std()
+    up = model.members.up
+    assert up.kernel.shape[1:] == (up.in_features, up.out_features)
+    assert model.first.out_features == up.in_features < 8
 
 
 def test_sizes_in_attributes_are_true_afterwards() -> None:

@@ -72,9 +72,9 @@ def literals(closed: ClosedJaxpr) -> Iterator[Any]:
 def zero_at_zero(call: Call, closed: ClosedJaxpr) -> Value | None:
     """The one tensor of which a call computes a function, entry by entry, that keeps zeros."""
     values = [o for o in call.operands if isinstance(o, Value)]
-    (shape, *others) = [tuple(v.aval.shape) for v in call.eqn.outvars]
+    shape = next((tuple(v.aval.shape) for v in call.eqn.outvars), ())
     known = [o for o in call.operands if not isinstance(o, Value)]
-    single = len(values) == 1 and not others and values[0].shape == shape
+    single = len(values) == 1 == len(call.eqn.outvars) and values[0].shape == shape
     if not single or any(o.size != 1 for o in known) or values[0].kind == "constant":
         return None
     entrywise, names = used(closed)
@@ -150,6 +150,9 @@ def norm(call: Call, name: str) -> Any:
     op, axis, names, epsilon = marked
     x = call.value(0)
     tensors = {n: call.value(i + 1) for i, n in enumerate(names)}
+    if any(t.ndim != 1 for t in tensors.values()):
+        # Under `vmap` each sample, or member of an ensemble, has a scale of its own.
+        return None
     if op != "BatchNormalization":
         operands = (x, tensors.get("scale"), tensors.get("bias"))
         return call.emit(op, operands, numbers=(epsilon,), axis=axis, epsilon=epsilon)
