@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import structure_networks  # noqa: F401 (they register)
+import token_structures  # noqa: F401
 import torch
 from reference import call, ordinary
-from token_structures import STRUCTURES
+from structures import STRUCTURES
 from torch import nn
 from torch.utils import _pytree
 

@@ -60,6 +60,24 @@ class Mlp(nn.Module):
         return self.layers[-1](x)
 
 
+class Member(nn.Module):
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        return nn.Dense(4)(nn.relu(nn.Dense(12)(nn.LayerNorm()(x))))
+
+
+class Ensemble(nn.Module):
+    """Four members whose weights are stacked; all have the same input."""
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        members = nn.vmap(
+            Member, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None,
+            axis_size=4,
+        )  # fmt: skip
+        return nn.Dense(3)(members()(nn.relu(nn.Dense(8)(x))).mean(0))
+
+
 class Vit(nn.Module):
     """Patches, a class token and positions of its own, and a layer of attention."""
 

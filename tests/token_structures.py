@@ -8,10 +8,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from structure_networks import STRUCTURES, TOKENS, Forward, conv, head, structure
+from structures import TOKENS, Forward, conv, head, structure
 from torch import nn
-
-__all__ = ["STRUCTURES"]
 
 
 def attention(x: torch.Tensor, layer: Any, q: Any, k: Any, v: Any) -> torch.Tensor:

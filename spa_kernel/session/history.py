@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -160,6 +161,18 @@ class History(Rich, Sequence[Step]):
             with uninterrupted():
                 change.redo()
                 self._stand(self._position + 1)
+
+    @contextmanager
+    def rewound(self) -> Iterator[None]:
+        """The model as it was at the start; it is brought back in any case."""
+        position = self._position
+        try:
+            if position:
+                self.undo(position)
+            yield
+        finally:
+            if self._position < position:
+                self.redo(position - self._position)
 
     def rewind(self, steps: Sequence[Step], position: int) -> None:
         """Take back what came after a position, as if it had never been.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,7 +73,7 @@ def measure(session: Session) -> Measurement:
     backend, start, now = session.backend, session.history[0].analysis, session.analysis
     backend.check()
     with TemporaryDirectory() as folder:
-        with started(session):
+        with session.history.rewound():
             before = State.of(backend, Path(folder) / "before.onnx")
         after = State.of(backend, Path(folder) / "after.onnx")
     latency = {}
@@ -116,17 +114,3 @@ class State:
         except SpaError as error:
             notes.append(f"Not timed in onnxruntime: {str(error).splitlines()[0]}")
         return cls(timed, size, notes)
-
-
-@contextmanager
-def started(session: Session) -> Iterator[None]:
-    """The model as it was at the start of its history; it is brought back in any case."""
-    history = session.history
-    position = history.position
-    try:
-        if position:
-            history.undo(position)
-        yield
-    finally:
-        if history.position < position:
-            history.redo(position - history.position)

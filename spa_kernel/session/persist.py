@@ -38,17 +38,20 @@ def save(session: Session, path: Path) -> None:
             if step.plan
         ],
     }
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("session.json", json.dumps(head))
-        archive.writestr("example", backend.example())
-        try:
-            archive.writestr(f"state-{len(done)}", backend.snapshot())
-            while history.position:
-                history.undo(1)
-                archive.writestr(f"state-{history.position}", backend.snapshot())
-        finally:
-            if history.position < len(done):
-                history.redo(len(done) - history.position)
+    # What was saved before is there until all is written.
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        with zipfile.ZipFile(partial, "w") as archive:
+            archive.writestr("session.json", json.dumps(head))
+            archive.writestr("example", backend.example())
+            with history.rewound():
+                archive.writestr("state-0", backend.snapshot())
+                for step in done:
+                    history.redo(1)
+                    archive.writestr(f"state-{step.index}", backend.snapshot())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(kind: type[Session], path: Path, model: Any) -> Session:

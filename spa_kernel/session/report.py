@@ -65,25 +65,3 @@ class Report(Rich):
 
     def __repr__(self) -> str:
         return f"Report(RF {self.rf:.2f}, RP {self.rp:.2f}, verified={self.verified})"
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """Channels that cannot go.
-
-    Attributes
-    ----------
-    group, name : str
-        Id and name of their group; the parameter's name, and no id, for one that is not used.
-    size : int
-        How many they are.
-    reason : str
-    params : int
-        Parameters that these channels hold in place.
-    """
-
-    group: str
-    name: str
-    size: int
-    reason: str
-    params: int

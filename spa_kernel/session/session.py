@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spa_kernel import progress
-from spa_kernel.coupling.result import UNUSED, Group
+from spa_kernel.coupling.result import Group
 from spa_kernel.errors import InfeasibleTarget
 from spa_kernel.frontends import backend_for
 from spa_kernel.frontends.exporting import export
@@ -23,10 +22,11 @@ from spa_kernel.session import persist
 from spa_kernel.session.analysis import Analysis
 from spa_kernel.session.calibration import calibrated
 from spa_kernel.session.explain import Explanation, explain
+from spa_kernel.session.frozen import Frozen, frozen
 from spa_kernel.session.history import History
 from spa_kernel.session.latency import measured_plan
 from spa_kernel.session.pruning import carry_out, in_steps
-from spa_kernel.session.report import Frozen, Report
+from spa_kernel.session.report import Report
 from spa_kernel.session.turns import Turn, in_turn
 from spa_kernel.views.rich import Rich
 
@@ -79,20 +79,7 @@ class Session(Rich):
     @property
     def frozen(self) -> list[Frozen]:
         """What cannot go, and why; what holds most parameters in place comes first."""
-        coupling, found = self.analysis.coupling, []
-        parameters = {v.name: v for v in coupling.graph.parameters}
-        for group in self.groups:
-            if not group.prunable:
-                removed = np.zeros(coupling.count, dtype=bool)
-                removed[group.labels] = True
-                values = {parameters[n] for n, _ in group.members if n in parameters}
-                held = sum(prod(v.shape) - prod(coupling.shape(v, removed)) for v in values)
-                found.append(Frozen(group.id, group.name, group.size, group.reason, held))
-        for value in coupling.graph.parameters:
-            if coupling.fixed.get((value, 0)) == UNUSED:
-                size = prod(value.shape)
-                found.append(Frozen("", value.name, value.shape[0], UNUSED, size))
-        return sorted(found, key=lambda f: -f.params)
+        return frozen(self.analysis.coupling)
 
     @in_turn
     def explain(self, layer: str) -> Explanation:

@@ -222,3 +222,21 @@ def test_channels_go_through_tensors_that_are_stacked_and_parted(axis: int) -> N
     session = spa.analyze((apply, params), ROWS)
     assert [group.size for group in session.groups if group.prunable] == [8, 8]
     assert session.prune(criterion="random", ratio=0.4).verification.ok
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_a_call_that_returns_nothing_freezes_what_it_sees(jitted: bool) -> None:
+    def told(x: Any) -> None:
+        jax.debug.callback(lambda _: None, x)
+
+    watch = jax.jit(told) if jitted else told
+
+    def apply(params: Any, x: Any) -> Any:
+        seen = jax.nn.relu(dense(params[0], x))
+        watch(seen)
+        return dense(params[2], jax.nn.relu(dense(params[1], seen)))
+
+    params = [linear(6, 12), linear(12, 10), linear(10, 3)]
+    session = spa.analyze((apply, params), ROWS)
+    assert any("debug_callback" in frozen.reason for frozen in session.frozen)
+    assert session.prune(ratio=0.4).verification.ok

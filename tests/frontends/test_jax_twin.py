@@ -27,7 +27,7 @@ class Block(nn.Module):
         return torch.relu(x + self.m(self.b(torch.relu(self.n(self.a(x))))))
 
 
-class RebuiltInTorch(nn.Module):
+class Twin(nn.Module):
     """`jax_networks.Convs` in torch; its head reads positions before channels, as flax's does."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ def carried_over(twin: nn.Module, model: nnx.Module) -> dict[str, str]:
 
 def test_same_groups_scores_and_outputs() -> None:
     torch.manual_seed(0)
-    twin, model = RebuiltInTorch(), Convs(nnx.Rngs(0))
+    twin, model = Twin(), Convs(nnx.Rngs(0))
     for module in twin.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.weight, module.bias, module.running_mean, module.running_var):

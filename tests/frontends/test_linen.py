@@ -14,7 +14,7 @@ from flax import linen as nn
 from flax import nnx
 from flax.core import freeze
 from jax_masked import differs, masked_params
-from linen_networks import Attention, Convs, Depthwise, Mlp, Tied, Vit, made
+from linen_networks import Attention, Convs, Depthwise, Ensemble, Mlp, Tied, Vit, made
 
 import spa_kernel as spa
 from spa_kernel.errors import CaptureError, InfeasibleTarget, SpaError, StaleSession
@@ -59,6 +59,21 @@ def test_pruned_verified_and_brought_back(name: str) -> None:
     session.redo()
     shapes = [jax.tree.map(np.shape, tree) for tree in (pruned, session.model.params)]
     assert shapes[0] == shapes[1]
+
+
+def test_stacked_layers_lose_the_same_channels() -> None:
+    module = Ensemble()
+    variables = made(module, ROWS)
+    session = spa.analyze((module, variables), ROWS)
+    # How many members there are is written in the code: they are tried, and stay.
+    plan = session.prune(ratio=0.4).plan
+    apply, pruned = session.model
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(pruned["params"]["VmapMember_0"])} == {4}
+    assert pruned["params"]["VmapMember_0"]["Dense_0"]["kernel"].shape[2] < 12
+    session.undo()
+    expected = module.apply(masked_params(session, plan), ROWS)
+    # A norm under `vmap` holds the channels that it is over.
+    assert differs(apply(pruned, ROWS), expected) < 1e-5
 
 
 def test_the_same_network_in_nnx_has_the_same_groups_and_scores() -> None:

@@ -89,11 +89,9 @@ def test_large_models_are_saved_and_timed_in_pieces(
         patch.setattr(onnx.ModelProto, "SerializeToString", small)
         session.save(tmp_path / "saved")
         spa.load(tmp_path / "saved", fresh)
+        assert session.backend.timed().seconds() > 0
     assert max(written) < 2**16
     assert content(fresh) == content(model)
-    timed, copies = session.backend.timed(), list(tmp_path.iterdir())
-    assert timed.seconds() > 0
-    assert copies == [tmp_path / "saved"]
 
 
 def test_outputs_that_are_kept() -> None:

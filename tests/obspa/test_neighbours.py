@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from reference import ordinary
-from structure_networks import Forward, conv
+from structures import Forward, conv
 from torch import nn
 from torch.nn import functional as F
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from all_structures import STRUCTURES, built
 from reference import ordinary
-from structure_networks import Forward, conv
+from structures import Forward, conv
 from torch import nn
 from torch.nn import functional as F
 

@@ -11,7 +11,7 @@ import torch
 from all_structures import STRUCTURES, batches, built, output
 from reconstructed import HALF, error, pruned
 from reference import differences, ordinary, state
-from structure_networks import Forward, conv
+from structures import Forward, conv
 from torch import nn
 from torch.nn import functional as F
 

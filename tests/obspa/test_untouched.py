@@ -13,7 +13,7 @@ import torch
 from all_structures import batches, built
 from reconstructed import HALF, error, pruned
 from reference import differences, ordinary, state
-from structure_networks import Forward, conv
+from structures import Forward, conv
 from torch import nn
 
 import spa_kernel as spa

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from reference import Outcome, judge, ordinary
-from structure_networks import Forward
+from structures import Forward
 from torch import nn
 
 import spa_kernel as spa

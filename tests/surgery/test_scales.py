@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from reference import Outcome, judge, ordinary
-from structure_networks import Forward, conv, head, unit
+from structures import Forward, conv, head, unit
 from torch import nn
 
 import spa_kernel as spa

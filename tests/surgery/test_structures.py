@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from all_structures import STRUCTURES
 from reference import Outcome, judge, ordinary
-from token_structures import STRUCTURES
 
 EXACT = 1e-5
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from reference import Outcome, judge, ordinary
-from structure_networks import IMAGE, Forward, conv, unit
+from structures import IMAGE, Forward, conv, unit
 from torch import nn
 
 TRAPS: dict[str, Callable[[], nn.Module]] = {}

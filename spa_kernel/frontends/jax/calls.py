@@ -72,9 +72,9 @@ def literals(closed: ClosedJaxpr) -> Iterator[Any]:
 def zero_at_zero(call: Call, closed: ClosedJaxpr) -> Value | None:
     """The one tensor of which a call computes a function, entry by entry, that keeps zeros."""
     values = [o for o in call.operands if isinstance(o, Value)]
-    shape = next((tuple(v.aval.shape) for v in call.eqn.outvars), ())
+    shapes = [tuple(v.aval.shape) for v in call.eqn.outvars]
     known = [o for o in call.operands if not isinstance(o, Value)]
-    single = len(values) == 1 == len(call.eqn.outvars) and values[0].shape == shape
+    single = len(values) == 1 and shapes == [values[0].shape]
     if not single or any(o.size != 1 for o in known) or values[0].kind == "constant":
         return None
     entrywise, names = used(closed)

@@ -20,7 +20,7 @@ from spa_kernel.errors import (
     UnsupportedOperator,
 )
 from spa_kernel.frontends.backend import Change, Verification
-from spa_kernel.frontends.onnx.beside import is_large, packed, save_beside, unpack
+from spa_kernel.frontends.onnx.beside import is_large, packed, save_beside, unpacked
 from spa_kernel.frontends.onnx.capture import Captured, OnnxGraph
 from spa_kernel.frontends.onnx.inputs import given_inputs
 from spa_kernel.frontends.onnx.quantised import Quantised, dequantised, quantised_weights
@@ -212,14 +212,15 @@ class OnnxBackend(TwinnedBackend):
         return packed(self.model)
 
     def restore(self, content: bytes) -> None:
-        def fits(saved: onnx.ModelProto) -> None:
-            if signature(saved) != signature(self.model):
-                raise SpaError(
-                    "the saved model has other nodes or weight shapes than this one: load into "
-                    "the model that was analysed first, before any prune"
-                )
-
-        unpack(content, self.model, fits)
+        saved, weights = unpacked(content)
+        if signature(saved) != signature(self.model):
+            raise SpaError(
+                "the saved model has other nodes or weight shapes than this one: load into the "
+                "model that was analysed first, before any prune"
+            )
+        self.model.CopyFrom(saved)
+        for index, raw in weights:
+            self.model.graph.initializer[index].raw_data = raw
         self._settled()
 
     def example(self) -> bytes:

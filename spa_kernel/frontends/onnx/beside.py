@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from onnx import TensorProto
 LARGE = 2**30
 """Bytes of weights; to write a file in one piece takes twice its size in memory."""
 SMALL = 2**10
-"""Bytes of tensors that stay with the network."""
+"""Tensors of fewer bytes stay with the network."""
 STEP = 64
 """Weights begin at a multiple of so many bytes."""
 NETWORK = "network"
@@ -54,15 +54,11 @@ def packed(model: onnx.ModelProto) -> bytes:
     return file.getvalue()
 
 
-def unpack(content: bytes, model: onnx.ModelProto, fits: Callable[[onnx.ModelProto], None]) -> None:
-    """Make a model what `packed` was given; ``fits`` raises where its network must not be that."""
-    with ZipFile(BytesIO(content)) as archive:
-        light = onnx.ModelProto.FromString(archive.read(NETWORK))
-        fits(light)
-        model.CopyFrom(light)
-        for name in archive.namelist():
-            if name != NETWORK:
-                model.graph.initializer[int(name)].raw_data = archive.read(name)
+def unpacked(content: bytes) -> tuple[onnx.ModelProto, Iterator[tuple[int, bytes]]]:
+    """What `packed` was given: the network, and one after the other its weights by their number."""
+    archive = ZipFile(BytesIO(content))
+    weights = ((int(n), archive.read(n)) for n in archive.namelist() if n != NETWORK)
+    return onnx.ModelProto.FromString(archive.read(NETWORK)), weights
 
 
 def split(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[int, TensorProto]]:

@@ -44,7 +44,7 @@ class Busy:
         self._text.value = f'<span class="spa-{tone}" role="status">{escape(text)}</span>'
 
     def settle(self) -> None:
-        """Something has changed: say what the buttons can do, once no job runs or has just run."""
+        """Say what the buttons can do now; while a job runs or has just run, that waits."""
         if not self._running:
             self._settled()
 
