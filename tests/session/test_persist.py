@@ -86,3 +86,25 @@ def test_onnx(tmp_path):
     )
     loaded.undo()
     assert len(loaded.history) == 2
+
+
+def test_what_was_saved_stays_until_all_is_written(tmp_path, monkeypatch):
+    net = network()
+    session = spa.analyze(net, (1, 3, 8, 8))
+    session.prune(ratio=0.5)
+    path = session.save(tmp_path / "work.spa")
+    session.prune(flops=1.2)
+    written, before, snapshot = path.read_bytes(), state(net), session.backend.snapshot
+
+    def interrupted():
+        if session.history.position == 1:
+            raise KeyboardInterrupt
+        return snapshot()
+
+    monkeypatch.setattr(session.backend, "snapshot", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session.save(path)
+    assert session.history.position == 2
+    assert same(state(net), before)
+    assert [file.name for file in tmp_path.iterdir()] == ["work.spa"]
+    assert path.read_bytes() == written
