@@ -1,6 +1,7 @@
 """An interrupt in the middle of an undo or a redo takes effect when it is done."""
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,6 +10,14 @@ from torch import nn
 
 import spa_kernel as spa
 from spa_kernel.interrupts import uninterrupted
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """A shell starts what runs in its background deaf to interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Stop:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from reference import Outcome, judge, ordinary
+from structures import Forward
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -17,19 +18,6 @@ import spa_kernel as spa
 
 EXACT = 1e-5
 SEQUENCE = (3, 5, 8)
-
-
-class Network(nn.Module):
-    """Layers by name, and a forward written as a function of (self, *inputs)."""
-
-    def __init__(self, forward: Callable[..., Any], **layers: Any) -> None:
-        super().__init__()
-        self.run = forward
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, *inputs: Any) -> Any:
-        return self.run(self, *inputs)
 
 
 def exact(model: nn.Module, *shapes: tuple[int, ...], **wishes: Any) -> Outcome:
@@ -54,7 +42,7 @@ LAYERS = {
 def test_layers(name: str) -> None:
     kind, bias, both, count = LAYERS[name]
     layer = getattr(nn, kind)(8, 6, count, bias=bias, bidirectional=both, batch_first=count == 1)
-    model = Network(
+    model = Forward(
         lambda self, x: self.last(self.layer(self.first(x))[0]),
         first=nn.Linear(8, 8),
         layer=layer,
@@ -75,7 +63,7 @@ def test_layers(name: str) -> None:
 def test_projections(options: dict[str, Any], bias: bool) -> None:
     layer = nn.LSTM(8, 12, proj_size=6, bias=bias, **options)
     width = 12 if options.get("bidirectional") else 6
-    model = Network(lambda s, x: s.last(s.layer(x)[0]), layer=layer, last=nn.Linear(width, 3))
+    model = Forward(lambda s, x: s.last(s.layer(x)[0]), layer=layer, last=nn.Linear(width, 3))
 
     def attributes(session: spa.Session, report: spa.Report) -> None:
         assert (layer.hidden_size, layer.proj_size) == (6, 3)
@@ -85,7 +73,7 @@ def test_projections(options: dict[str, Any], bias: bool) -> None:
 
 def test_layers_may_lose_different_units_where_only_the_sequence_is_used() -> None:
     layer = nn.LSTM(8, 6, 2)
-    model = Network(lambda s, x: s.last(s.layer(x)[0]), layer=layer, last=nn.Linear(6, 3))
+    model = Forward(lambda s, x: s.last(s.layer(x)[0]), layer=layer, last=nn.Linear(6, 3))
     of_layer = [g for g in spa.analyze(model, SEQUENCE).groups if g.name == "layer" and g.prunable]
     assert len(of_layer) == 2
 
@@ -129,42 +117,42 @@ def pooled(self: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 STATES: dict[str, Callable[[], nn.Module]] = {
-    "last state": lambda: Network(
+    "last state": lambda: Forward(
         lambda s, x: s.last(s.layer(x)[1][0][-1]), layer=nn.LSTM(8, 6, 2), last=nn.Linear(6, 3)
     ),
-    "last states of both directions": lambda: Network(
+    "last states of both directions": lambda: Forward(
         both_ends, layer=nn.GRU(8, 6, 2, bidirectional=True), last=nn.Linear(12, 3)
     ),
-    "last step": lambda: Network(
+    "last step": lambda: Forward(
         lambda s, x: s.last(s.layer(x)[0][:, -1]),
         layer=nn.LSTM(8, 6, batch_first=True),
         last=nn.Linear(6, 3),
     ),
-    "encoder and decoder": lambda: Network(
+    "encoder and decoder": lambda: Forward(
         translated,
         encoder=nn.LSTM(8, 6, 2, batch_first=True),
         decoder=nn.LSTM(8, 6, 2, batch_first=True),
         last=nn.Linear(6, 3),
     ),
-    "first state from a layer": lambda: Network(
+    "first state from a layer": lambda: Forward(
         started, start=nn.Linear(8, 6), layer=nn.GRU(8, 6, batch_first=True), last=nn.Linear(6, 3)
     ),
-    "first state learned": lambda: Network(
+    "first state learned": lambda: Forward(
         learned,
         start=nn.Parameter(torch.ones(2, 1, 6)),
         layer=nn.GRU(8, 6, 2, batch_first=True),
         last=nn.Linear(6, 3),
     ),
-    "packed sequences": lambda: Network(
+    "packed sequences": lambda: Forward(
         packed, first=nn.Linear(8, 8), layer=nn.GRU(8, 6, batch_first=True), last=nn.Linear(6, 3)
     ),
-    "attention over steps": lambda: Network(
+    "attention over steps": lambda: Forward(
         pooled,
         layer=nn.LSTM(8, 6, batch_first=True, bidirectional=True),
         score=nn.Linear(12, 1),
         last=nn.Linear(12, 3),
     ),
-    "relu": lambda: Network(
+    "relu": lambda: Forward(
         lambda s, x: s.last(s.layer(x)[0]),
         layer=nn.RNN(8, 6, nonlinearity="relu"),
         last=nn.Linear(6, 3),
@@ -179,12 +167,12 @@ def test_states(name: str) -> None:
 
 
 def test_a_sequence_without_batch() -> None:
-    model = Network(lambda s, x: s.last(s.layer(x)[0]), layer=nn.GRU(8, 6), last=nn.Linear(6, 3))
+    model = Forward(lambda s, x: s.last(s.layer(x)[0]), layer=nn.GRU(8, 6), last=nn.Linear(6, 3))
     exact(model, (5, 8))
 
 
 def test_a_state_that_is_an_input_keeps_its_units() -> None:
-    model = Network(
+    model = Forward(
         lambda s, x, h: s.last(s.layer(s.first(x), h)[0]),
         first=nn.Linear(8, 8),
         layer=nn.GRU(8, 6, batch_first=True),
@@ -197,7 +185,7 @@ def test_a_state_that_is_an_input_keeps_its_units() -> None:
 
 def test_zeros_of_a_literal_size_hold_on_to_units() -> None:
     layers = {"layer": nn.GRU(8, 6, batch_first=True), "last": nn.Linear(6, 3)}
-    model = Network(lambda s, x: s.last(s.layer(x, torch.zeros(1, 3, 6))[0]), **layers)
+    model = Forward(lambda s, x: s.last(s.layer(x, torch.zeros(1, 3, 6))[0]), **layers)
     assert not any(group.prunable for group in spa.analyze(model, SEQUENCE).groups)
 
 
@@ -213,7 +201,7 @@ def test_cells(kind: str) -> None:
         out: torch.Tensor = self.last(torch.stack(steps, 1))
         return out
 
-    model = Network(forward, first=nn.Linear(8, 8), cell=cell, last=nn.Linear(6, 3))
+    model = Forward(forward, first=nn.Linear(8, 8), cell=cell, last=nn.Linear(6, 3))
 
     def attributes(session: spa.Session, report: spa.Report) -> None:
         assert (cell.hidden_size, cell.input_size) == (3, 4)
@@ -253,7 +241,7 @@ def test_a_cell_written_by_hand(verify: bool) -> None:
 
 def test_many_steps_cost_nothing() -> None:
     layers = {"layer": nn.LSTM(16, 32, 2), "last": nn.Linear(32, 3)}
-    model = Network(lambda s, x: s.last(s.layer(x)[0]), **layers)
+    model = Forward(lambda s, x: s.last(s.layer(x)[0]), **layers)
     start = time.perf_counter()
     spa.analyze(model, (1000, 4, 16))
     assert time.perf_counter() - start < 5
